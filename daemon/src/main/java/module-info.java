@@ -1,0 +1,11 @@
+/** The program: devices by configuration and by xenstore, and the command line. */
+@org.jspecify.annotations.NullMarked
+module xenback.daemon {
+    requires static org.jspecify;
+    requires xenback.xen;
+    requires xenback.block;
+    requires info.picocli;
+
+    opens xenback.daemon to
+            info.picocli;
+}
