@@ -1,6 +1,16 @@
 package xenback.xen.io;
 
+import java.lang.System.Logger.Level;
 import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
+import java.util.Queue;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.atomic.AtomicBoolean;
+import org.jspecify.annotations.Nullable;
+import xenback.xen.Errno;
+import xenback.xen.XenException;
 
 /**
  * One platform thread that starts operations and dispatches their completions; the data path of a queue lives on one
@@ -8,25 +18,96 @@ import java.lang.foreign.MemorySegment;
  *
  * <p>Everything but {@link #execute}, {@link #inLoop} and {@link #close} is called on the loop's thread. Completions are
  * always delivered from a later step of the loop, never inside the call that started the operation. Starting an
- * operation allocates nothing.
+ * operation allocates nothing, except when more operations are in flight than ever before.
+ *
+ * <p>A turn of the loop is: completions at hand, then tasks of {@link #execute}, then {@link #atTurnEnd} work, then one
+ * system call that submits what was started and waits if there is nothing else to do.
  */
-public abstract class EventLoop implements AutoCloseable {
-    /** Runs {@code task} on the loop's thread soon. Any thread. Tasks run in the order given. */
-    public abstract void execute(Runnable task);
+public abstract sealed class EventLoop implements AutoCloseable permits UringLoop, PollLoop {
+    /** What performs the operations. */
+    public enum Engine {
+        /** io_uring where this kernel and its policy allow it, else threads; said once in the log. */
+        AUTO,
+        /** io_uring, or an error. */
+        URING,
+        /** poll(2), and a pool of threads for files. */
+        THREADS
+    }
 
-    /** True on the loop's thread. */
-    public abstract boolean inLoop();
+    /** Work at the end of a turn. Implementations are long-lived objects. */
+    public abstract static class TurnEnd {
+        private boolean listed; // owned by the loop
 
-    /** Reads a file at a position into a scatter list ({@code preadv}). */
-    public abstract void readv(int fd, ScatterList into, long fileOffsetBytes, Completion done, int tag);
+        protected abstract void endTurn();
+    }
 
-    /** Writes a file at a position from a scatter list ({@code pwritev}). */
-    public abstract void writev(int fd, ScatterList from, long fileOffsetBytes, Completion done, int tag);
+    public static final int POLLIN = 1;
+    public static final int POLLOUT = 4;
+
+    private static final System.Logger LOG = System.getLogger(EventLoop.class.getName());
+    private static final AtomicBoolean FALLBACK_SAID = new AtomicBoolean();
+    private static final int NO_SLOT = -1;
+
+    private final String name;
+    private final Queue<Runnable> tasks = new ConcurrentLinkedQueue<>();
+    private final AtomicBoolean wakeSent = new AtomicBoolean();
+    private final Completion onWake = this::onWake;
+    private volatile boolean closing;
+    private volatile @Nullable Thread thread;
+    final EventFd wake;
+
+    // Operations in flight, by slot: who is told, and with which tag. Free slots form a list through nextFree.
+    private Completion[] dones = new Completion[64];
+    private int[] tags = new int[64];
+    private int[] nextFree = new int[64];
+    private int firstFree;
+
+    private TurnEnd[] turnEnds = new TurnEnd[16];
+    private int turnEndCount;
+
+    // Results of operations that were done inside their starting call, kept for the next step.
+    private int[] readySlots = new int[64];
+    private int[] readyResults = new int[64];
+    private int readyCount;
+
+    EventLoop(String name) throws XenException {
+        this.name = name;
+        wake = EventFd.create();
+        linkFree(0);
+    }
+
+    /** Starts a loop on a new thread of that name. */
+    public static EventLoop start(String name, Engine engine) throws XenException {
+        if (engine != Engine.THREADS) {
+            try {
+                return begin(new UringLoop(name));
+            } catch (XenException e) {
+                if (engine == Engine.URING) {
+                    throw e;
+                }
+                if (!FALLBACK_SAID.getAndSet(true)) {
+                    LOG.log(Level.WARNING, "no io_uring here ({0}), going on with threads", e.getMessage());
+                }
+            }
+        }
+        return begin(new PollLoop(name));
+    }
+
+    /** {@link #start(String, Engine)} with {@link Engine#AUTO}. */
+    public static EventLoop start(String name) throws XenException {
+        return start(name, Engine.AUTO);
+    }
+
+    /** Reads a file at a position ({@code preadv}); the result may be short. */
+    public abstract void readv(NativeFile file, ScatterList into, long fileOffsetBytes, Completion done, int tag);
+
+    /** Writes a file at a position ({@code pwritev}); the result may be short. */
+    public abstract void writev(NativeFile file, ScatterList from, long fileOffsetBytes, Completion done, int tag);
 
     /** Makes a file's data durable ({@code fdatasync}). */
-    public abstract void fdatasync(int fd, Completion done, int tag);
+    public abstract void fdatasync(NativeFile file, Completion done, int tag);
 
-    /** Waits once until {@code fd} is ready for {@code events} (POLLIN 1, POLLOUT 4); the result is the ready mask. */
+    /** Waits once until {@code fd} is ready for {@code events}; the result is the mask of what it is ready for. */
     public abstract void poll(int fd, int events, Completion done, int tag);
 
     /** Receives from a socket into one piece of memory; 0 is the end of the stream. */
@@ -38,20 +119,233 @@ public abstract class EventLoop implements AutoCloseable {
     /** Accepts one connection from a listening socket; the result is its descriptor, close-on-exec. */
     public abstract void accept(int listenFd, Completion done, int tag);
 
+    /** Which engine this is, never {@link Engine#AUTO}. */
+    public abstract Engine engine();
+
+    /** Runs {@code task} on the loop's thread soon; tasks run in the order given. Any thread. */
+    public final void execute(Runnable task) {
+        tasks.add(task);
+        if (!wakeSent.get() && wakeSent.compareAndSet(false, true)) {
+            wake.signal();
+        }
+    }
+
+    /** Runs {@code task} on the loop's thread and waits for it. Any thread but the loop's. */
+    public final <T> T call(LoopCall<T> task) throws XenException {
+        CompletableFuture<T> answer = new CompletableFuture<>();
+        execute(() -> {
+            try {
+                answer.complete(task.run());
+            } catch (Throwable e) { // whatever it is belongs to the caller
+                answer.completeExceptionally(e);
+            }
+        });
+        try {
+            return answer.join();
+        } catch (CompletionException e) {
+            if (e.getCause() instanceof XenException cause) {
+                throw cause;
+            }
+            throw e;
+        }
+    }
+
+    /** A task with an answer. */
+    @FunctionalInterface
+    public interface LoopCall<T> {
+        T run() throws XenException;
+    }
+
+    /** True on the loop's thread. */
+    public final boolean inLoop() {
+        return Thread.currentThread() == thread;
+    }
+
     /**
      * Calls {@code task} once at the end of this turn, after all completions at hand were dispatched and before the loop
-     * sleeps: the place to do in one batch what completions gathered. A task listed already is not listed twice.
+     * sleeps: the place to do in one batch what completions gathered. A task that is listed already is not listed twice.
      */
-    public abstract void atTurnEnd(TurnEnd task);
+    public final void atTurnEnd(TurnEnd task) {
+        if (!task.listed) {
+            task.listed = true;
+            if (turnEndCount == turnEnds.length) {
+                turnEnds = Arrays.copyOf(turnEnds, turnEndCount * 2);
+            }
+            turnEnds[turnEndCount++] = task;
+        }
+    }
 
-    /** Stops the loop and joins its thread. Any thread but the loop's. Operations still running are abandoned. */
+    /**
+     * Stops the loop and joins its thread. Any thread but the loop's. Owners have drained their operations before: one that
+     * still runs is abandoned with its memory in the kernel's hands.
+     */
     @Override
-    public abstract void close();
+    public final void close() {
+        closing = true;
+        wake.signal();
+        Thread running = thread;
+        if (running != null) {
+            join(running);
+        }
+    }
 
-    /** Work at the end of a turn. Implementations are long-lived objects. */
-    public abstract static class TurnEnd {
-        boolean listed; // owned by the loop
+    /** Waits for a thread's end even when interrupted: one that is left behind would use memory that is gone. */
+    static void join(Thread thread) {
+        boolean interrupted = false;
+        while (thread.isAlive()) {
+            try {
+                thread.join();
+            } catch (InterruptedException e) {
+                interrupted = true;
+            }
+        }
+        if (interrupted) {
+            Thread.currentThread().interrupt();
+        }
+    }
 
-        protected abstract void endTurn();
+    @Override
+    public String toString() {
+        return name + " (" + engine() + ")";
+    }
+
+    /** Makes what belongs to the loop's thread; called there. */
+    abstract void open() throws XenException;
+
+    /** Submits what was started and dispatches what completed. Waits for something if {@code wait}. */
+    abstract void step(boolean wait);
+
+    /** Gives back what {@link #open} made. */
+    abstract void closeEngine();
+
+    /** Takes a slot for an operation. */
+    final int takeSlot(Completion done, int tag) {
+        if (firstFree == NO_SLOT) {
+            int old = dones.length;
+            dones = Arrays.copyOf(dones, old * 2);
+            tags = Arrays.copyOf(tags, old * 2);
+            nextFree = Arrays.copyOf(nextFree, old * 2);
+            linkFree(old);
+        }
+        int slot = firstFree;
+        firstFree = nextFree[slot];
+        dones[slot] = done;
+        tags[slot] = tag;
+        return slot;
+    }
+
+    /** Ends the operation of a slot and tells its starter. */
+    final void complete(int slot, int result) {
+        Completion done = dones[slot];
+        int tag = tags[slot];
+        nextFree[slot] = firstFree;
+        firstFree = slot;
+        try {
+            done.onCompletion(tag, result);
+        } catch (RuntimeException | AssertionError e) {
+            fault(e);
+        }
+    }
+
+    /** Keeps the result of an operation that is already done, so that its starter is told in the next step. */
+    final void completeLater(int slot, int result) {
+        if (readyCount == readySlots.length) {
+            readySlots = Arrays.copyOf(readySlots, readyCount * 2);
+            readyResults = Arrays.copyOf(readyResults, readyCount * 2);
+        }
+        readySlots[readyCount] = slot;
+        readyResults[readyCount++] = result;
+    }
+
+    /** Dispatches what {@link #completeLater} kept up to now; what is added meanwhile stays for the next step. */
+    final void dispatchReady() {
+        int count = readyCount;
+        for (int i = 0; i < count; i++) {
+            complete(readySlots[i], readyResults[i]);
+        }
+        int added = readyCount - count;
+        System.arraycopy(readySlots, count, readySlots, 0, added);
+        System.arraycopy(readyResults, count, readyResults, 0, added);
+        readyCount = added;
+    }
+
+    private static EventLoop begin(EventLoop loop) throws XenException {
+        CompletableFuture<Boolean> opened = new CompletableFuture<>();
+        loop.thread = Thread.ofPlatform().name(loop.name).daemon().start(() -> loop.run(opened));
+        try {
+            opened.join();
+            return loop;
+        } catch (CompletionException e) {
+            throw e.getCause() instanceof XenException cause
+                    ? cause
+                    : new XenException(Errno.UNKNOWN, loop.name + ": cannot start", e);
+        }
+    }
+
+    private void run(CompletableFuture<Boolean> opened) {
+        try {
+            open();
+        } catch (XenException | RuntimeException | Error e) {
+            wake.close();
+            opened.completeExceptionally(e);
+            return;
+        }
+        opened.complete(true);
+        poll(wake.fd(), POLLIN, onWake, 0);
+        while (!closing) {
+            runTasks();
+            endTurn();
+            step(readyCount == 0 && tasks.isEmpty());
+        }
+        closeEngine();
+        wake.close();
+    }
+
+    private void onWake(int tag, int result) {
+        // Reset before looking at the queue: a task added after the look finds the flag down and signals again.
+        wakeSent.set(false);
+        wake.reset();
+        poll(wake.fd(), POLLIN, onWake, 0);
+    }
+
+    private void runTasks() {
+        // Bounded by what is there now, so that a task which adds itself again cannot starve the operations.
+        for (int left = tasks.size(); left > 0; left--) {
+            Runnable task = tasks.poll();
+            if (task == null) {
+                return;
+            }
+            try {
+                task.run();
+            } catch (RuntimeException | AssertionError e) {
+                fault(e);
+            }
+        }
+    }
+
+    private void endTurn() {
+        for (int i = 0; i < turnEndCount; i++) { // the list may grow while it is worked through
+            TurnEnd task = turnEnds[i];
+            task.listed = false;
+            try {
+                task.endTurn();
+            } catch (RuntimeException | AssertionError e) {
+                fault(e);
+            }
+        }
+        turnEndCount = 0;
+    }
+
+    /** Our own fault: said in full, and the loop goes on, for other disks live on it. */
+    private void fault(Throwable e) {
+        LOG.log(Level.ERROR, name + ": a fault of this program", e);
+    }
+
+    private void linkFree(int from) {
+        for (int slot = from; slot < nextFree.length - 1; slot++) {
+            nextFree[slot] = slot + 1;
+        }
+        nextFree[nextFree.length - 1] = NO_SLOT;
+        firstFree = from;
     }
 }

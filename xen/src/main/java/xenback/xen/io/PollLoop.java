@@ -1,0 +1,184 @@
+package xenback.xen.io;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.Arrays;
+import xenback.xen.Errno;
+import xenback.xen.XenException;
+
+/**
+ * The loop without io_uring: sockets and events through poll(2) on the loop's thread, files through {@code preadv} and
+ * {@code pwritev} on a pool of platform threads.
+ */
+final class PollLoop extends EventLoop {
+    private static final int F_SETFL = 4;
+    private static final int O_RDWR = 2;
+    private static final int O_NONBLOCK = 0x800;
+
+    // struct pollfd (poll.h)
+    private static final int POLLFD_BYTES = 8;
+    private static final int POLLFD_EVENTS = 4;
+    private static final int POLLFD_REVENTS = 6;
+
+    private enum Kind {
+        POLL,
+        RECV,
+        SEND,
+        ACCEPT
+    }
+
+    private final Arena arena = Arena.ofShared();
+    private final MemorySegment state = Libc.newState(arena);
+    private final MemorySegment msghdr = arena.allocate(UringLayout.MSGHDR_BYTES, 8);
+    private final FilePool pool;
+
+    // Operations that wait for a descriptor, in parallel arrays; ended ones are filled from the back.
+    private MemorySegment pollfds = arena.allocate(POLLFD_BYTES * 64L, 8);
+    private Kind[] kinds = new Kind[64];
+    private int[] slots = new int[64];
+    private long[] addresses = new long[64];
+    private int[] lengths = new int[64];
+    private ScatterList[] lists = new ScatterList[64];
+    private final ScatterList none = new ScatterList(1, arena);
+    private int count;
+
+    PollLoop(String name) throws XenException {
+        super(name);
+        pool = new FilePool(name, wake);
+    }
+
+    @Override
+    public Engine engine() {
+        return Engine.THREADS;
+    }
+
+    @Override
+    void open() {
+        pool.start();
+    }
+
+    @Override
+    public void readv(NativeFile file, ScatterList into, long fileOffsetBytes, Completion done, int tag) {
+        pool.submit(FilePool.READ, takeSlot(done, tag), file.fd(), into, fileOffsetBytes);
+    }
+
+    @Override
+    public void writev(NativeFile file, ScatterList from, long fileOffsetBytes, Completion done, int tag) {
+        pool.submit(FilePool.WRITE, takeSlot(done, tag), file.fd(), from, fileOffsetBytes);
+    }
+
+    @Override
+    public void fdatasync(NativeFile file, Completion done, int tag) {
+        pool.submit(FilePool.SYNC, takeSlot(done, tag), file.fd(), none, 0);
+    }
+
+    @Override
+    public void poll(int fd, int events, Completion done, int tag) {
+        add(Kind.POLL, fd, events, takeSlot(done, tag), 0, 0, none);
+    }
+
+    @Override
+    public void recv(int fd, MemorySegment into, long offset, int length, Completion done, int tag) {
+        long address = into.asSlice(offset, length).address();
+        add(Kind.RECV, fd, POLLIN, takeSlot(done, tag), address, length, none);
+    }
+
+    @Override
+    public void sendv(int fd, ScatterList from, Completion done, int tag) {
+        add(Kind.SEND, fd, POLLOUT, takeSlot(done, tag), 0, 0, from);
+    }
+
+    @Override
+    public void accept(int listenFd, Completion done, int tag) {
+        // A client may be gone between poll and accept: then accept must not block.
+        Libc.fcntl(state, listenFd, F_SETFL, O_RDWR | O_NONBLOCK);
+        add(Kind.ACCEPT, listenFd, POLLIN, takeSlot(done, tag), 0, 0, none);
+    }
+
+    @Override
+    void step(boolean wait) {
+        dispatchReady();
+        int timeout = wait && !pool.hasResults() ? -1 : 0;
+        int ready = Libc.poll(state, pollfds, count, timeout);
+        if (ready < 0 && ready != -Errno.EINTR.number()) {
+            throw new IllegalStateException("poll: errno " + -ready);
+        }
+        // From the back: an ended operation is replaced by the last one, which has been looked at already.
+        for (int i = count - 1; i >= 0 && ready > 0; i--) {
+            int revents = pollfds.get(ValueLayout.JAVA_SHORT, (long) POLLFD_BYTES * i + POLLFD_REVENTS);
+            if (revents != 0) {
+                ready--;
+                perform(i, revents);
+            }
+        }
+        dispatchReady();
+        pool.takeResults(this);
+    }
+
+    @Override
+    void closeEngine() {
+        pool.close();
+        arena.close();
+    }
+
+    private void perform(int index, int revents) {
+        int fd = pollfds.get(ValueLayout.JAVA_INT, (long) POLLFD_BYTES * index);
+        int result = switch (kinds[index]) {
+            case POLL -> revents;
+            case RECV -> (int) Libc.recv(state, fd, addresses[index], lengths[index], UringLayout.MSG_DONTWAIT);
+            case SEND -> send(fd, lists[index]);
+            case ACCEPT -> Libc.accept4(state, fd, UringLayout.SOCK_CLOEXEC);
+        };
+        if (result == -Errno.EAGAIN.number() || result == -Errno.EINTR.number()) {
+            return; // not ready after all
+        }
+        // Told after the whole list was looked at: a starter may add operations, which changes the list.
+        completeLater(slots[index], result);
+        remove(index);
+    }
+
+    private int send(int fd, ScatterList list) {
+        msghdr.set(ValueLayout.JAVA_LONG, UringLayout.MSGHDR_IOV, list.iovecAddress());
+        msghdr.set(ValueLayout.JAVA_LONG, UringLayout.MSGHDR_IOVLEN, list.count());
+        return (int) Libc.sendmsg(state, fd, msghdr.address(), UringLayout.MSG_NOSIGNAL | UringLayout.MSG_DONTWAIT);
+    }
+
+    private void add(Kind kind, int fd, int events, int slot, long address, int length, ScatterList list) {
+        if (count == kinds.length) {
+            grow();
+        }
+        long at = (long) POLLFD_BYTES * count;
+        pollfds.set(ValueLayout.JAVA_INT, at, fd);
+        pollfds.set(ValueLayout.JAVA_SHORT, at + POLLFD_EVENTS, (short) events);
+        pollfds.set(ValueLayout.JAVA_SHORT, at + POLLFD_REVENTS, (short) 0);
+        kinds[count] = kind;
+        slots[count] = slot;
+        addresses[count] = address;
+        lengths[count] = length;
+        lists[count++] = list;
+    }
+
+    private void remove(int index) {
+        int last = --count;
+        MemorySegment.copy(pollfds, (long) POLLFD_BYTES * last, pollfds, (long) POLLFD_BYTES * index, POLLFD_BYTES);
+        kinds[index] = kinds[last];
+        slots[index] = slots[last];
+        addresses[index] = addresses[last];
+        lengths[index] = lengths[last];
+        lists[index] = lists[last];
+        lists[last] = none;
+    }
+
+    private void grow() {
+        int capacity = count * 2;
+        MemorySegment larger = arena.allocate((long) POLLFD_BYTES * capacity, 8);
+        larger.copyFrom(pollfds); // the old array stays in the arena: doubling wastes at most as much again
+        pollfds = larger;
+        kinds = Arrays.copyOf(kinds, capacity);
+        slots = Arrays.copyOf(slots, capacity);
+        addresses = Arrays.copyOf(addresses, capacity);
+        lengths = Arrays.copyOf(lengths, capacity);
+        lists = Arrays.copyOf(lists, capacity);
+    }
+}
