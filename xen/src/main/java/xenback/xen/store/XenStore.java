@@ -50,7 +50,12 @@ public interface XenStore extends StoreAccess, AutoCloseable {
     /** Told which paths below a watch changed. */
     @FunctionalInterface
     interface WatchListener {
-        /** @param paths the paths of the coalesced events, without order; special watches report their name */
+        /**
+         * Called with what changed since the last call.
+         *
+         * @param paths the paths of the coalesced events, without order; the watched path alone if too many changed;
+         *     special watches report their name
+         */
         void onChange(List<String> paths);
     }
 
