@@ -13,5 +13,5 @@ module xenback.xen {
     exports xenback.xen.embedded;
     exports xenback.xen.io;
     exports xenback.xen.bus; // drivers implement its interfaces
-exports xenback.xen.ring; // rings are spoken by the device protocols
+    exports xenback.xen.ring; // rings are spoken by the device protocols
 }
