@@ -3,17 +3,37 @@ package xenback.xen.embedded;
 import java.util.LinkedHashSet;
 import java.util.Set;
 
-/**
- * A watch of one connection, and its events that are not sent yet.
- *
- * @param text the path as the client wrote it, which decides how events name theirs
- * @param path the absolute path, or a special name
- * @param token the client's word for this watch
- * @param pending paths to report, in the form the client expects
- */
-record ServerWatch(String text, String path, String token, Set<String> pending) {
-    static ServerWatch of(String text, String path, String token) {
-        return new ServerWatch(text, path, token, new LinkedHashSet<>());
+/** A watch of one connection, and its events that are not sent yet. Itself and nothing else is equal to it. */
+final class ServerWatch {
+    private final String text;
+    private final String path;
+    private final String token;
+    private final Set<String> pending = new LinkedHashSet<>();
+
+    ServerWatch(String text, String path, String token) {
+        this.text = text;
+        this.path = path;
+        this.token = token;
+    }
+
+    /** The path as the client wrote it, which decides how events name theirs. */
+    String text() {
+        return text;
+    }
+
+    /** The absolute path, or a special name. */
+    String path() {
+        return path;
+    }
+
+    /** The client's word for this watch. */
+    String token() {
+        return token;
+    }
+
+    /** Paths to report, in the form the client expects. */
+    Set<String> pending() {
+        return pending;
     }
 
     static boolean isAtOrBelow(String path, String top) {

@@ -153,7 +153,7 @@ final class StoreRequests {
         if (from.hasWatch(path, token)) {
             return Answer.refused(Errno.EEXIST);
         }
-        ServerWatch watch = ServerWatch.of(parts.getFirst(), path, token);
+        ServerWatch watch = new ServerWatch(parts.getFirst(), path, token);
         if (!domain.privileged()) {
             if (domain.watches >= StoreQuota.WATCHES) {
                 return Answer.refused(Errno.E2BIG);
