@@ -303,9 +303,11 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
     }
 
     private void onWake(int tag, int result) {
-        // Reset before looking at the queue: a task added after the look finds the flag down and signals again.
-        wakeSent.set(false);
+        // The signal is taken before the flag goes down. The other way round, a task added in between would raise the
+        // flag with a signal that is then swallowed, and nobody would signal again. A task whose adder still finds the
+        // flag up was added before the queue is looked at, later in this turn.
         wake.reset();
+        wakeSent.set(false);
         poll(wake.fd(), POLLIN, onWake, 0);
     }
 

@@ -15,6 +15,7 @@ final class PollLoop extends EventLoop {
     private static final int F_SETFL = 4;
     private static final int O_RDWR = 2;
     private static final int O_NONBLOCK = 0x800;
+    private static final int POLLHUP = 0x10;
 
     // struct pollfd (poll.h)
     private static final int POLLFD_BYTES = 8;
@@ -128,7 +129,7 @@ final class PollLoop extends EventLoop {
             case POLL -> revents;
             case RECV -> (int) Libc.recv(state, fd, addresses[index], lengths[index], UringLayout.MSG_DONTWAIT);
             case SEND -> send(fd, lists[index]);
-            case ACCEPT -> Libc.accept4(state, fd, UringLayout.SOCK_CLOEXEC);
+            case ACCEPT -> accept(fd, revents);
         };
         if (result == -Errno.EAGAIN.number() || result == -Errno.EINTR.number()) {
             return; // not ready after all
@@ -136,6 +137,12 @@ final class PollLoop extends EventLoop {
         // Told after the whole list was looked at: a starter may add operations, which changes the list.
         completeLater(slots[index], result);
         remove(index);
+    }
+
+    /** After shutdown poll reports HUP for ever, and a unix socket that does not block says EAGAIN as long (af_unix.c). */
+    private int accept(int fd, int revents) {
+        int result = Libc.accept4(state, fd, UringLayout.SOCK_CLOEXEC);
+        return result == -Errno.EAGAIN.number() && (revents & POLLHUP) != 0 ? -Errno.EINVAL.number() : result;
     }
 
     private int send(int fd, ScatterList list) {
