@@ -89,16 +89,16 @@ public final class Xenstored implements AutoCloseable {
         if (!Files.exists(socket, LinkOption.NOFOLLOW_LINKS)) {
             return;
         }
-        try (SocketChannel probe = SocketChannel.open(UnixDomainSocketAddress.of(socket))) {
-            throw new XenException(
-                    Errno.EADDRINUSE,
-                    "xenstored: " + socket + " is in use (" + probe.getRemoteAddress()
-                            + " answers): stop that process or choose another directory");
-        } catch (XenException e) {
-            throw e;
+        SocketChannel probe;
+        try {
+            probe = SocketChannel.open(UnixDomainSocketAddress.of(socket));
         } catch (IOException e) {
-            // Nobody answers: left behind by a process that died.
+            return; // nobody answers: left behind by a process that died
         }
+        probe.close();
+        throw new XenException(
+                Errno.EADDRINUSE,
+                "xenstored: " + socket + " is in use: a process answers there; stop it or choose another directory");
     }
 
     /** The directory of the sockets. */
