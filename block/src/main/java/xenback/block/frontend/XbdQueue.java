@@ -3,6 +3,7 @@ package xenback.block.frontend;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
+import java.util.concurrent.CompletableFuture;
 import xenback.block.disk.DiskQueue;
 import xenback.block.protocol.Abi;
 import xenback.block.protocol.Blkif;
@@ -163,7 +164,7 @@ final class XbdQueue implements DiskQueue {
         if (loop.inLoop()) {
             return; // a user's close: the queue belongs to the device
         }
-        java.util.concurrent.CompletableFuture<Boolean> ready = new java.util.concurrent.CompletableFuture<>();
+        CompletableFuture<Boolean> ready = new CompletableFuture<>();
         loop.execute(() -> {
             ended = true;
             for (int i = 0; i < requestOperation.length; i++) {
@@ -176,15 +177,21 @@ final class XbdQueue implements DiskQueue {
         });
         ready.join();
         events.close();
-        guest.end(ringGref[0]);
-        for (int gref : grefs) {
-            guest.end(gref);
-        }
-        guest.freeGrefs(ringGref);
-        guest.freeGrefs(grefs);
-        guest.freePages(ringPages);
-        guest.freePages(pages);
+        giveBack(ringGref, ringPages);
+        giveBack(grefs, pages);
         arena.close();
+    }
+
+    /** What the backend still uses stays granted: its pages must not become somebody else's. */
+    private void giveBack(int[] granted, Granter.Pages memory) {
+        boolean allEnded = true;
+        for (int gref : granted) {
+            allEnded &= guest.end(gref);
+        }
+        if (allEnded) {
+            guest.freeGrefs(granted);
+            guest.freePages(memory);
+        }
     }
 
     @Override
