@@ -31,7 +31,7 @@ public final class BlockBackend implements AutoCloseable {
     private final Xen xen;
     private final EventLoop.Engine engine;
     private final BlockEvent.Listener listener;
-    private final List<Vbd> devices = new CopyOnWriteArrayList<>();
+    private final List<Row> rows = new CopyOnWriteArrayList<>();
     private @Nullable BackendBus bus;
 
     private BlockBackend(Xen xen, EventLoop.Engine engine, BlockEvent.Listener listener) {
@@ -52,14 +52,13 @@ public final class BlockBackend implements AutoCloseable {
      * A device as an observer sees it.
      *
      * @param name {@code xbdback1i51712}
+     * @param disk its store, which the device closes
      */
-    public record Row(String name, int domid, int vdev, BlockCounters counters) {}
+    public record Row(String name, int domid, int vdev, Disk disk, BlockCounters counters) {}
 
-    /** The devices served now. */
+    /** The devices whose stores are open now. */
     public List<Row> devices() {
-        return devices.stream()
-                .map(vbd -> new Row(vbd.name, vbd.address.frontendDomid(), vbd.address.devid(), vbd.counters))
-                .toList();
+        return List.copyOf(rows);
     }
 
     /** Lets go of every device, after its requests in flight. Nothing is said in the store. */
@@ -112,9 +111,14 @@ public final class BlockBackend implements AutoCloseable {
             try {
                 Disk opened = FileDisk.open(path, !mode.contains("w"), direct);
                 disk = opened;
-                devices.add(this);
+                rows.add(new Row(name, address.frontendDomid(), address.devid(), opened, counters));
                 tell(new BlockEvent.Attached(
-                        name, opened.name(), opened.sizeBytes(), address.frontendDomid(), address.devid()));
+                        name,
+                        opened.name(),
+                        opened.sizeBytes(),
+                        opened.readOnly(),
+                        address.frontendDomid(),
+                        address.devid()));
             } catch (XenException e) {
                 tell(new BlockEvent.CannotOpen(
                         name,
@@ -172,7 +176,7 @@ public final class BlockBackend implements AutoCloseable {
             Disk open = disk;
             if (open != null) {
                 disk = null;
-                devices.remove(this);
+                rows.removeIf(row -> row.name().equals(name));
                 try {
                     open.close();
                 } catch (XenException e) {

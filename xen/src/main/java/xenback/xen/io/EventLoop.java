@@ -3,6 +3,7 @@ package xenback.xen.io;
 import java.lang.System.Logger.Level;
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
+import java.util.Locale;
 import java.util.Queue;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
@@ -31,7 +32,13 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
         /** io_uring, or an error. */
         URING,
         /** poll(2), and a pool of threads for files. */
-        THREADS
+        THREADS;
+
+        /** As it is typed on a command line. */
+        @Override
+        public String toString() {
+            return name().toLowerCase(Locale.ROOT);
+        }
     }
 
     /** Work at the end of a turn. Implementations are long-lived objects. */
