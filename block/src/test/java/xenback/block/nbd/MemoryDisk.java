@@ -132,9 +132,7 @@ class MemoryDisk implements Disk {
         synchronized (written) {
             int first = (int) (offsetBytes / EXTENT_BYTES);
             int end = (int) ((offsetBytes + lengthBytes + EXTENT_BYTES - 1) / EXTENT_BYTES);
-            if (written.get(first, end).cardinality() != (data ? end - first : 0)) {
-                written.set(first, end, data);
-            }
+            written.set(first, end, data);
         }
     }
 
