@@ -4,10 +4,9 @@ module xenback.block {
     requires static transitive org.jspecify;
     requires transitive xenback.xen;
 
-    exports xenback.block;
     exports xenback.block.protocol;
     exports xenback.block.backend;
     exports xenback.block.frontend;
     exports xenback.block.disk;
-    exports xenback.block.nbd;
+// exports xenback.block.nbd;
 }

@@ -10,8 +10,8 @@ module xenback.xen {
     exports xenback.xen.store;
     exports xenback.xen.event;
     exports xenback.xen.grant;
-    // exports xenback.xen.embedded;
+    exports xenback.xen.embedded;
     exports xenback.xen.io;
     exports xenback.xen.bus; // drivers implement its interfaces
-// exports xenback.xen.ring; // rings are spoken by the device protocols
+    exports xenback.xen.ring; // rings are spoken by the device protocols
 }

@@ -164,7 +164,8 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
 
     /**
      * Calls {@code task} once at the end of this turn, after all completions at hand were dispatched and before the loop
-     * sleeps: the place to do in one batch what completions gathered. A task that is listed already is not listed twice.
+     * sleeps: the place to do in one batch what completions gathered. A task that is listed already is not listed twice; one
+     * that is listed by a task at the turn's end has its call in the next turn.
      */
     public final void atTurnEnd(TurnEnd task) {
         if (!task.listed) {
@@ -300,7 +301,7 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
         while (!closing) {
             runTasks();
             endTurn();
-            step(readyCount == 0 && tasks.isEmpty());
+            step(readyCount == 0 && turnEndCount == 0 && tasks.isEmpty());
         }
         closeEngine();
     }
@@ -330,7 +331,9 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
     }
 
     private void endTurn() {
-        for (int i = 0; i < turnEndCount; i++) { // the list may grow while it is worked through
+        // Only what is listed now: work that lists itself again must not keep the loop from its completions.
+        int due = turnEndCount;
+        for (int i = 0; i < due; i++) {
             TurnEnd task = turnEnds[i];
             task.listed = false;
             try {
@@ -339,7 +342,8 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
                 fault(e);
             }
         }
-        turnEndCount = 0;
+        System.arraycopy(turnEnds, due, turnEnds, 0, turnEndCount - due);
+        turnEndCount -= due;
     }
 
     /** Our own fault: said in full, and the loop goes on, for other disks live on it. */

@@ -36,6 +36,7 @@ final class Libc {
     private static final MethodHandle FDATASYNC = bind("fdatasync", INT, INT);
     private static final MethodHandle LSEEK = bind("lseek", LONG, INT, LONG, INT);
     private static final MethodHandle FTRUNCATE = bind("ftruncate", INT, INT, LONG);
+    private static final MethodHandle FCHMOD = bind("fchmod", INT, INT, INT);
     private static final MethodHandle FCNTL = bind("fcntl", INT, 2, INT, INT, LONG);
     private static final MethodHandle IOCTL = bind("ioctl", INT, 2, INT, LONG, LONG);
     private static final MethodHandle STATX = bind("statx", INT, INT, LONG, INT, INT, LONG);
@@ -155,6 +156,14 @@ final class Libc {
     static int ftruncate(MemorySegment state, int fd, long length) {
         try {
             return result(state, (int) FTRUNCATE.invokeExact(state, fd, length));
+        } catch (Throwable e) {
+            throw unexpected(e);
+        }
+    }
+
+    static int fchmod(MemorySegment state, int fd, int mode) {
+        try {
+            return result(state, (int) FCHMOD.invokeExact(state, fd, mode));
         } catch (Throwable e) {
             throw unexpected(e);
         }

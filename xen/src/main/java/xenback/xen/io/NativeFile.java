@@ -1,10 +1,13 @@
 package xenback.xen.io;
 
+import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.EnumSet;
+import java.util.Map;
 import java.util.Set;
 import xenback.xen.Errno;
 import xenback.xen.XenException;
@@ -89,6 +92,20 @@ public final class NativeFile implements AutoCloseable {
         int fd = (int) Native.check(
                 path.toString(), (arena, state) -> Libc.open(state, arena.allocateFrom(path.toString()), flags, 0600));
         return new NativeFile(path, fd, chosen.contains(Mode.DIRECT));
+    }
+
+    /**
+     * The number of a block device, or of the file system that holds a file, without opening it; encoded as in {@link
+     * Status#device}. 0 if there is no such path.
+     */
+    public static long deviceOf(Path path) {
+        try {
+            Map<String, Object> attributes = Files.readAttributes(path, "unix:mode,dev,rdev");
+            boolean device = kind(((Number) attributes.getOrDefault("mode", 0)).intValue()) == Kind.BLOCK_DEVICE;
+            return ((Number) attributes.getOrDefault(device ? "rdev" : "dev", 0L)).longValue();
+        } catch (IOException | UnsupportedOperationException e) {
+            return 0;
+        }
     }
 
     public Path path() {

@@ -109,21 +109,41 @@ public final class ScatterList {
         return lengths[first + Objects.checkIndex(piece, count())];
     }
 
-    /** Copies this list's bytes from {@code source}, for stores that are not files. */
-    public void copyFrom(MemorySegment source, long sourceOffset) {
-        long at = sourceOffset;
-        for (int i = first; i < end; i++) {
-            MemorySegment.copy(source, at, memories[i], offsets[i], lengths[i]);
-            at += lengths[i];
+    /** Copies {@code bytes} bytes of this list, from its byte {@code start} on, to {@code target}. */
+    public void copyOut(long start, MemorySegment target, long targetOffset, long bytes) {
+        Objects.checkFromIndexSize(start, bytes, totalBytes);
+        long skip = start;
+        long left = bytes;
+        long at = targetOffset;
+        for (int i = first; left > 0; i++) {
+            long step = Math.min(left, lengths[i] - skip);
+            if (step > 0) {
+                MemorySegment.copy(memories[i], offsets[i] + skip, target, at, step);
+                at += step;
+                left -= step;
+                skip = 0;
+            } else {
+                skip -= lengths[i];
+            }
         }
     }
 
-    /** Copies this list's bytes to {@code target}, for stores that are not files. */
-    public void copyTo(MemorySegment target, long targetOffset) {
-        long at = targetOffset;
-        for (int i = first; i < end; i++) {
-            MemorySegment.copy(memories[i], offsets[i], target, at, lengths[i]);
-            at += lengths[i];
+    /** Fills {@code bytes} bytes of this list, from its byte {@code start} on, from {@code source}. */
+    public void copyIn(long start, MemorySegment source, long sourceOffset, long bytes) {
+        Objects.checkFromIndexSize(start, bytes, totalBytes);
+        long skip = start;
+        long left = bytes;
+        long at = sourceOffset;
+        for (int i = first; left > 0; i++) {
+            long step = Math.min(left, lengths[i] - skip);
+            if (step > 0) {
+                MemorySegment.copy(source, at, memories[i], offsets[i] + skip, step);
+                at += step;
+                left -= step;
+                skip = 0;
+            } else {
+                skip -= lengths[i];
+            }
         }
     }
 

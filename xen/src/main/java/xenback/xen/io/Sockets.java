@@ -19,6 +19,7 @@ public final class Sockets {
     private static final int SOCK_CLOEXEC = 0x80000;
     private static final int SOL_SOCKET = 1;
     private static final int SO_REUSEADDR = 2;
+    private static final int SO_SNDBUF = 7;
     private static final int IPPROTO_TCP = 6;
     private static final int TCP_NODELAY = 1;
     private static final int SHUT_RDWR = 2;
@@ -28,7 +29,8 @@ public final class Sockets {
 
     private Sockets() {}
 
-    /** Listens on a unix socket at {@code path}, which must not exist. The caller closes the descriptor and the file. */
+    /** Listens on a unix socket at {@code path}, which must not exist, for this user alone (mode
+     * 0600). The caller closes the descriptor and the file. */
     public static int listenUnix(Path path, int backlog) throws XenException {
         byte[] name = path.toString().getBytes(StandardCharsets.UTF_8);
         if (name.length > UNIX_PATH_MAX_BYTES) {
@@ -78,7 +80,12 @@ public final class Sockets {
 
     /** Sends small writes of a TCP socket at once. */
     public static void noDelay(int fd) throws XenException {
-        setOption(fd, IPPROTO_TCP, TCP_NODELAY);
+        setOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    }
+
+    /** Asks for room for {@code bytes} in the send direction; the kernel may give less. */
+    public static void sendBuffer(int fd, int bytes) throws XenException {
+        setOption(fd, SOL_SOCKET, SO_SNDBUF, bytes);
     }
 
     /** Ends both directions: operations waiting on the socket complete. The descriptor stays open. */
@@ -95,8 +102,11 @@ public final class Sockets {
         int fd = (int)
                 Native.check("socket", (arena, state) -> Libc.socket(state, family, SOCK_STREAM | SOCK_CLOEXEC, 0));
         try {
-            if (family != AF_UNIX) {
-                setOption(fd, SOL_SOCKET, SO_REUSEADDR);
+            if (family == AF_UNIX) {
+                // Linux gives the file the mode of the socket: there is no moment at which others may connect.
+                Native.check(what, (arena, state) -> Libc.fchmod(state, fd, 0600));
+            } else {
+                setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
             }
             Native.check(what, (arena, state) -> Libc.bind(state, fd, address, (int) address.byteSize()));
             Native.check(what, (arena, state) -> Libc.listen(state, fd, backlog));
@@ -107,11 +117,11 @@ public final class Sockets {
         }
     }
 
-    private static void setOption(int fd, int level, int name) throws XenException {
+    private static void setOption(int fd, int level, int name, int value) throws XenException {
         Native.check("setsockopt", (arena, state) -> {
-            MemorySegment one = arena.allocate(4, 4);
-            one.set(ValueLayout.JAVA_INT, 0, 1);
-            return Libc.setsockopt(state, fd, level, name, one);
+            MemorySegment memory = arena.allocate(4, 4);
+            memory.set(ValueLayout.JAVA_INT, 0, value);
+            return Libc.setsockopt(state, fd, level, name, memory);
         });
     }
 }

@@ -2,11 +2,17 @@ package xenback.xen.store;
 
 import java.util.List;
 import java.util.Optional;
+import xenback.xen.Errno;
 
 /** The verbs that work inside and outside of a transaction. */
 public interface StoreAccess {
     /** The value of a node; empty if there is no such node. */
     Optional<String> read(StorePath path) throws StoreException;
+
+    /** Reads a value that must be there: ENOENT if it is not. */
+    default String require(StorePath path) throws StoreException {
+        return read(path).orElseThrow(() -> new StoreException(Errno.ENOENT, "read " + path));
+    }
 
     /** The names of a node's children, any number of them; empty if there is no such node or it has none. */
     List<String> directory(StorePath path) throws StoreException;

@@ -4,7 +4,7 @@ import java.nio.charset.StandardCharsets;
 
 /**
  * The path of a node: absolute ({@code /local/domain/1}) or relative to the connection's own domain ({@code device/vbd}).
- * Characters are ASCII letters, digits and {@code -/_@+}; no empty part, no trailing slash except the root itself; at most
+ * Characters are ASCII letters, digits and {@code -/_@}; no empty part, no trailing slash except the root itself; at most
  * 3072 bytes absolute, 2048 relative (xs_wire.h).
  */
 public record StorePath(String text) {
@@ -67,7 +67,6 @@ public record StorePath(String text) {
                     || c == '-'
                     || c == '_'
                     || c == '@'
-                    || c == '+'
                     || c == '/';
             if (!plain || c == '/' && previous == '/') {
                 return false;

@@ -1,5 +1,7 @@
 package xenback.xen.store;
 
+import java.util.Optional;
+
 /**
  * One entry of a node's permission list. The first entry of a list names the owner, and its access is everybody else's
  * default.
@@ -38,23 +40,27 @@ public record StorePermission(Access access, int domid) {
 
     /** Parses the form on the wire. */
     public static StorePermission parse(String text) {
-        if (text.length() >= 2 && text.length() <= 6) {
-            for (Access access : Access.values()) {
-                if (access.letter() == text.charAt(0)) {
-                    int domid = 0;
-                    for (int i = 1; i < text.length(); i++) {
-                        int digit = text.charAt(i) - '0';
-                        if (digit < 0 || digit > 9) {
-                            throw new IllegalArgumentException("not a permission: " + text);
-                        }
-                        domid = domid * 10 + digit;
-                    }
-                    if (domid <= 0xFFFF) {
-                        return new StorePermission(access, domid);
-                    }
-                }
+        return of(text).orElseThrow(() -> new IllegalArgumentException("not a permission"));
+    }
+
+    /** Parses what a peer wrote as a permission; empty if it is none. */
+    public static Optional<StorePermission> of(String text) {
+        if (text.length() < 2 || text.length() > 6) {
+            return Optional.empty();
+        }
+        int domid = 0;
+        for (int i = 1; i < text.length(); i++) {
+            int digit = text.charAt(i) - '0';
+            if (digit < 0 || digit > 9) {
+                return Optional.empty();
+            }
+            domid = domid * 10 + digit;
+        }
+        for (Access access : Access.values()) {
+            if (access.letter() == text.charAt(0) && domid <= 0xFFFF) {
+                return Optional.of(new StorePermission(access, domid));
             }
         }
-        throw new IllegalArgumentException("not a permission: " + text);
+        return Optional.empty();
     }
 }

@@ -1,7 +1,6 @@
 package xenback.xen.store;
 
 import java.util.List;
-import java.util.Optional;
 
 /**
  * The store as one domain sees it. Thread-safe; calls block the caller until the daemon answers, so they belong on
@@ -50,13 +49,12 @@ public interface XenStore extends StoreAccess, AutoCloseable {
     /** Told which paths below a watch changed. */
     @FunctionalInterface
     interface WatchListener {
-        /** @param paths the paths of the coalesced events, without order; special watches report their name */
+        /**
+         * Called with what changed since the last call.
+         *
+         * @param paths the paths of the coalesced events, without order; the watched path alone if too many changed;
+         *     special watches report their name
+         */
         void onChange(List<String> paths);
-    }
-
-    /** Reads a value that must be there. */
-    default String require(StorePath path) throws StoreException {
-        Optional<String> value = read(path);
-        return value.orElseThrow(() -> new StoreException(xenback.xen.Errno.ENOENT, "read " + path));
     }
 }

@@ -1,0 +1,2 @@
+/** xbdback: one session per connection, one queue per ring. */
+package xenback.block.backend;

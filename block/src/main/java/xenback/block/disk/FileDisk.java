@@ -1,0 +1,227 @@
+package xenback.block.disk;
+
+import java.lang.System.Logger.Level;
+import java.nio.file.Path;
+import java.util.concurrent.atomic.AtomicBoolean;
+import org.jspecify.annotations.Nullable;
+import xenback.xen.Errno;
+import xenback.xen.XenException;
+import xenback.xen.io.EventLoop;
+import xenback.xen.io.NativeFile;
+import xenback.xen.io.NativeFile.Kind;
+import xenback.xen.io.NativeFile.Mode;
+import xenback.xen.io.NativeFile.Status;
+
+/**
+ * An image file or a block device, byte for byte: the raw format. Opened for one user: a writer holds an exclusive advisory
+ * lock (which QEMU's tools respect), and a device must not be claimed or mounted (O_EXCL).
+ *
+ * <p>Buffered unless direct access was asked for and the store allows it; then what is not aligned for O_DIRECT goes through
+ * a second, buffered descriptor, which the kernel keeps coherent.
+ */
+public final class FileDisk implements Disk {
+    private static final System.Logger LOG = System.getLogger(FileDisk.class.getName());
+    private static final int SECTOR_BYTES = 512;
+
+    private final NativeFile buffered;
+    private final @Nullable NativeFile direct;
+    private final Status status;
+    private final boolean readOnly;
+    private final AtomicBoolean shrinkSaid = new AtomicBoolean();
+    private final AtomicBoolean fullSaid = new AtomicBoolean();
+
+    private FileDisk(NativeFile buffered, @Nullable NativeFile direct, Status status, boolean readOnly) {
+        this.buffered = buffered;
+        this.direct = direct;
+        this.status = status;
+        this.readOnly = readOnly;
+    }
+
+    /**
+     * Opens a store for exclusive use, or for shared use by readers.
+     *
+     * @param wantDirect use O_DIRECT where the store allows it
+     * @throws XenException EBUSY if it is in use or mounted; ENOENT, EACCES, EISDIR, EINVAL... each with the remedy
+     */
+    public static FileDisk open(Path path, boolean readOnly, boolean wantDirect) throws XenException {
+        NativeFile file = openFile(path, readOnly);
+        try {
+            Status status = file.status();
+            check(path, status);
+            claim(file, status, readOnly);
+            return new FileDisk(file, wantDirect ? openDirect(path, readOnly) : null, status, readOnly);
+        } catch (XenException e) {
+            file.close();
+            throw e;
+        }
+    }
+
+    @Override
+    public String name() {
+        return buffered.path().toString();
+    }
+
+    @Override
+    public long sizeBytes() {
+        return status.sizeBytes();
+    }
+
+    @Override
+    public int logicalBlockBytes() {
+        return status.logicalBlockBytes();
+    }
+
+    @Override
+    public int physicalBlockBytes() {
+        return status.physicalBlockBytes();
+    }
+
+    @Override
+    public boolean readOnly() {
+        return readOnly;
+    }
+
+    @Override
+    public boolean canFlush() {
+        return !readOnly;
+    }
+
+    @Override
+    public boolean canDiscard() {
+        return false;
+    }
+
+    @Override
+    public boolean canWriteZeroes() {
+        return false;
+    }
+
+    @Override
+    public boolean knowsExtents() {
+        return status.kind() == Kind.REGULAR;
+    }
+
+    @Override
+    public long nextExtent(long offsetBytes, long lengthBytes) throws XenException {
+        return knowsExtents() ? buffered.extentAt(offsetBytes, lengthBytes) : lengthBytes;
+    }
+
+    /** True if O_DIRECT is in use. */
+    public boolean isDirect() {
+        return direct != null;
+    }
+
+    @Override
+    public DiskQueue openQueue(EventLoop loop) {
+        return new FileDiskQueue(this, loop);
+    }
+
+    @Override
+    public void close() throws XenException {
+        try {
+            if (!readOnly) {
+                buffered.sync();
+            }
+        } finally {
+            if (direct != null) {
+                direct.close();
+            }
+            buffered.close(); // drops the lock
+        }
+    }
+
+    NativeFile buffered() {
+        return buffered;
+    }
+
+    /** The descriptor for an operation: direct if there is one and the operation is aligned for it. */
+    NativeFile fileFor(boolean alignedForDirect) {
+        NativeFile past = direct;
+        return past != null && alignedForDirect ? past : buffered;
+    }
+
+    /** What memory, offsets and lengths must be multiples of for O_DIRECT. */
+    int directAlignmentBytes() {
+        return Math.max(SECTOR_BYTES, Math.max(status.directMemoryBytes(), status.directOffsetBytes()));
+    }
+
+    /** The store ended before the disk did. Said once. */
+    void onShrunk() {
+        if (!shrinkSaid.getAndSet(true)) {
+            LOG.log(
+                    Level.ERROR,
+                    "{0}: shorter than the {1} bytes that its guest was given; its requests beyond the end fail until the"
+                            + " file has that size again",
+                    name(),
+                    Long.toString(sizeBytes()));
+        }
+    }
+
+    /** A write failed. Said once per disk for want of space, which lasts. */
+    void onWriteFailed(int errno) {
+        if (errno == Errno.ENOSPC.number() && !fullSaid.getAndSet(true)) {
+            LOG.log(
+                    Level.ERROR,
+                    "{0}: no space left for it on its file system; its guest''s writes fail until there is",
+                    name());
+        }
+    }
+
+    private static NativeFile openFile(Path path, boolean readOnly) throws XenException {
+        try {
+            return readOnly ? NativeFile.open(path) : NativeFile.open(path, Mode.WRITE, Mode.EXCLUSIVE_DEVICE);
+        } catch (XenException e) {
+            String why = switch (e.errno()) {
+                case ENOENT -> "there is no such file";
+                case EACCES, EPERM -> "permission denied; change its mode or run as its owner";
+                case EROFS -> "on a read-only file system; give the guest access r";
+                case EISDIR -> "a directory; name an image file or a block device";
+                case EBUSY -> "the device is mounted or in use; release it first";
+                case ETXTBSY -> "in use by the kernel (a swap file or a running program)";
+                default -> e.errno().toString();
+            };
+            throw new XenException(e.errno(), path + ": " + why, e);
+        }
+    }
+
+    private static void check(Path path, Status status) throws XenException {
+        switch (status.kind()) {
+            case DIRECTORY ->
+                throw new XenException(Errno.EISDIR, path + ": a directory; name an image file or a block device");
+            case OTHER -> throw new XenException(Errno.EINVAL, path + ": neither an image file nor a block device");
+            case REGULAR, BLOCK_DEVICE -> {}
+        }
+        if (status.sizeBytes() == 0) {
+            throw new XenException(Errno.EINVAL, path + ": is empty; give it a size (truncate -s 1G " + path + ")");
+        }
+        if (status.sizeBytes() % status.logicalBlockBytes() != 0) {
+            throw new XenException(
+                    Errno.EINVAL,
+                    path + ": its size of " + status.sizeBytes() + " bytes is no multiple of "
+                            + status.logicalBlockBytes() + "; round it up (truncate -s %" + status.logicalBlockBytes()
+                            + " " + path + ")");
+        }
+    }
+
+    private static void claim(NativeFile file, Status status, boolean readOnly) throws XenException {
+        file.lock(!readOnly);
+        if (status.kind() == Kind.REGULAR) {
+            String loop = LoopDevices.over(file.path());
+            if (!loop.isEmpty() && !readOnly) {
+                throw new XenException(
+                        Errno.EBUSY, file.path() + ": in use as " + loop + "; detach it (losetup -d " + loop + ")");
+            }
+        }
+    }
+
+    private static @Nullable NativeFile openDirect(Path path, boolean readOnly) {
+        try {
+            return readOnly
+                    ? NativeFile.open(path, Mode.DIRECT)
+                    : NativeFile.open(path, Mode.DIRECT, Mode.WRITE); // claimed by the first descriptor already
+        } catch (XenException e) {
+            LOG.log(Level.WARNING, "{0}: no direct access here ({1}), going through the page cache", path, e.errno());
+            return null;
+        }
+    }
+}

@@ -1,0 +1,69 @@
+package xenback.daemon;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+
+/**
+ * Events as lines for people, with the words of xbdback(4) where it has words: exports on standard output, the rest on
+ * standard error, rates on a line that changes.
+ */
+record HumanAnnouncer(Screen screen) implements Announcer {
+    @Override
+    public void tell(ServeEvent event) {
+        switch (event) {
+            case ServeEvent.Attached attached ->
+                log(String.format(
+                        Locale.ROOT,
+                        "xbd backend: attach device %s (size %d) for domain %d",
+                        attached.disk(),
+                        attached.sizeBytes(),
+                        attached.domid()));
+            case ServeEvent.Connected connected ->
+                log(String.format(
+                        Locale.ROOT,
+                        "xbd backend 0x%x for domain %d using event channel %d, protocol %s",
+                        connected.vdev().number(),
+                        connected.domid(),
+                        connected.port(),
+                        connected.abi()));
+            case ServeEvent.Export export ->
+                screen.out(String.format(
+                        "%s (%s of domain %d, %s%s): %s",
+                        export.name(),
+                        export.vdev(),
+                        export.domid(),
+                        ByteSize.text((double) export.sizeBytes()),
+                        export.readOnly() ? ", read-only" : "",
+                        export.uri()));
+            case ServeEvent.Status status -> screen.status(statusLine(status.disks()));
+            case ServeEvent.Detached detached ->
+                log(String.format(
+                        Locale.ROOT, "detach device %s for domain %d", detached.interfaceName(), detached.domid()));
+            case ServeEvent.Failed failed -> screen.err("xenback: " + failed.message());
+            case ServeEvent.Stopped stopped -> {}
+        }
+    }
+
+    @Override
+    public void log(String line) {
+        screen.err(line);
+    }
+
+    /** One line for all disks, such as {@code xbd0 read 12.5 MiB/s 3200/s write 0 B/s 0/s queue 32}. */
+    static String statusLine(List<DiskRate> disks) {
+        List<String> texts = new ArrayList<>();
+        for (DiskRate disk : disks) {
+            texts.add(String.format(
+                    Locale.ROOT,
+                    "%s read %s/s %.0f/s write %s/s %.0f/s queue %d",
+                    disk.name(),
+                    ByteSize.text(disk.readBytesPerSecond()),
+                    disk.readsPerSecond(),
+                    ByteSize.text(disk.writtenBytesPerSecond()),
+                    disk.writesPerSecond(),
+                    disk.queueDepth()));
+        }
+        return String.join(" | ", texts);
+    }
+}

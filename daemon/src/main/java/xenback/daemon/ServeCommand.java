@@ -1,0 +1,176 @@
+package xenback.daemon;
+
+import java.io.IOException;
+import java.net.InetSocketAddress;
+import java.net.SocketAddress;
+import java.net.UnixDomainSocketAddress;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.Callable;
+import java.util.concurrent.CountDownLatch;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+
+/** {@code xenback serve}: checks what was asked, serves until a signal comes, and cleans up. */
+@Command(
+        name = "serve",
+        description = "Serve disks to guests; on the embedded Xen each guest's disk is also an NBD export.",
+        footer = {
+            "%nSPEC is target,format,vdev,access and key=value as in xl-disk-configuration(5):",
+            "  target=PATH    image file or block device; last, it may contain commas",
+            "  format=raw     the layout of the store (raw)",
+            "  vdev=NAME      xvda, xvda1, sdb, hda1, d0p1, or a number such as 51712",
+            "  access=w       r or ro, w or rw",
+            "  guest=1        number of the guest domain (embedded Xen)",
+            "  cache=buffered buffered, or direct for O_DIRECT",
+            "%nExample: xenback serve --create 1G --disk disk.img,raw,xvda,w"
+        })
+final class ServeCommand implements Callable<Integer> {
+    private final XenbackCommand xenback;
+    private final Serving.Starter starter;
+    private final Screen screen;
+
+    @Option(names = "--disk", required = true, paramLabel = "SPEC", description = "A disk; repeat it for more disks.")
+    private List<String> disks = List.of();
+
+    @Option(
+            names = "--create",
+            paramLabel = "SIZE",
+            description = "Make image files that are missing, with this size: 1G, 512M, 100K or bytes.")
+    private @Nullable String create;
+
+    @Option(
+            names = "--xen",
+            paramLabel = "XEN",
+            defaultValue = "auto",
+            description = "${COMPLETION-CANDIDATES}; auto is host in a domain of a Xen, else embedded.")
+    private XenChoice xen = XenChoice.AUTO;
+
+    @Option(
+            names = "--nbd-socket",
+            paramLabel = "PATH",
+            description = "Unix socket of the NBD exports; by default nbd.sock in the run directory.")
+    private @Nullable Path nbdSocket;
+
+    @Option(
+            names = "--nbd-tcp",
+            paramLabel = "[HOST:]PORT",
+            description = "Serve NBD on TCP; on loopback unless HOST is given. Anyone who reaches it has the disks.")
+    private @Nullable String nbdTcp;
+
+    @Option(names = "--json", description = "Events on standard output, one JSON object per line.")
+    private boolean json;
+
+    @Option(
+            names = "--run-dir",
+            paramLabel = "DIR",
+            description = "Directory for sockets, deleted at the end. By default a new one below"
+                    + " $XDG_RUNTIME_DIR/xenback, /run/xenback or /tmp.")
+    private @Nullable Path runDir;
+
+    @Option(
+            names = "--io",
+            paramLabel = "ENGINE",
+            defaultValue = "auto",
+            description = "${COMPLETION-CANDIDATES}; auto is uring where the kernel allows it, else threads.")
+    private IoEngine io = IoEngine.AUTO;
+
+    ServeCommand(XenbackCommand xenback, Serving.Starter starter, Screen screen) {
+        this.xenback = xenback;
+        this.starter = starter;
+        this.screen = screen;
+    }
+
+    @Override
+    public Integer call() throws UserError, IOException, InterruptedException {
+        Announcer announcer = json ? new JsonAnnouncer(screen) : new HumanAnnouncer(screen);
+        try {
+            return serve(plan(), announcer).status();
+        } catch (UserError | IOException e) {
+            if (json) { // people get the line that follows
+                announcer.tell(new ServeEvent.Failed(Reason.line(e)));
+            }
+            throw e;
+        }
+    }
+
+    private ExitCode serve(ServePlan plan, Announcer announcer) throws UserError, IOException, InterruptedException {
+        var service = new Service(announcer);
+        Thread ending = endingOf(service);
+        Runtime.getRuntime().addShutdownHook(ending);
+        boolean good;
+        try {
+            service.begin(plan, this::openRunDir, starter);
+            service.awaitFailure();
+        } finally {
+            takeBack(ending);
+            good = service.end();
+        }
+        return good ? ExitCode.OK : ExitCode.FAILURE;
+    }
+
+    /** Everything that can be wrong with what was typed or with the stores is found here, before anything starts. */
+    private ServePlan plan() throws UserError {
+        List<DiskSpec> specs = new ArrayList<>();
+        for (String disk : disks) {
+            specs.add(DiskSpec.parse(disk));
+        }
+        DiskPreflight.checkVdevs(specs);
+        XenChoice settled = xen.settle(XenChoice.HYPERVISOR_TYPE);
+        if (settled == XenChoice.HOST) {
+            throw UserError.failure((xen == XenChoice.AUTO ? "this machine is a domain of a Xen" : "--xen host")
+                    + ": this version cannot serve a host's Xen; use --xen embedded");
+        }
+        List<SocketAddress> addresses = addresses();
+        if (create == null) {
+            DiskPreflight.check(specs);
+        } else {
+            DiskPreflight.checkOrCreate(specs, ByteSize.parse(create));
+        }
+        return new ServePlan(List.copyOf(specs), settled, io, addresses, xenback.verbosity());
+    }
+
+    private List<SocketAddress> addresses() throws UserError {
+        List<SocketAddress> addresses = new ArrayList<>();
+        if (nbdSocket != null) {
+            Path parent = nbdSocket.toAbsolutePath().getParent();
+            if (parent == null || !Files.isDirectory(parent)) {
+                throw UserError.failure("--nbd-socket " + nbdSocket + ": its directory does not exist; make it first");
+            }
+            addresses.add(UnixDomainSocketAddress.of(RunDir.bindable(nbdSocket)));
+        }
+        if (nbdTcp != null) {
+            InetSocketAddress address = TcpAddress.parse(nbdTcp);
+            if (!address.getAddress().isLoopbackAddress()) {
+                screen.err("xenback: anyone who can reach " + nbdTcp + " can use the disks; NBD asks for no password");
+            }
+            addresses.add(address);
+        }
+        return addresses;
+    }
+
+    private RunDir openRunDir() throws UserError, IOException {
+        return runDir != null ? RunDir.open(runDir) : RunDir.openBelow(RunDir.usualBase(System.getenv(), RunDir.uid()));
+    }
+
+    /** What a signal starts. The JVM would end with 128 + its number; a clean end on request is a success, so it halts. */
+    private Thread endingOf(Service service) {
+        return Thread.ofPlatform().name("xenback-ending").unstarted(() -> {
+            boolean good = service.end();
+            screen.close();
+            Runtime.getRuntime().halt((good ? ExitCode.OK : ExitCode.FAILURE).status());
+        });
+    }
+
+    /** From here on this thread cleans up; if a signal was first, its thread does and ends the process. */
+    private static void takeBack(Thread ending) throws InterruptedException {
+        try {
+            Runtime.getRuntime().removeShutdownHook(ending);
+        } catch (IllegalStateException signalWasFirst) {
+            new CountDownLatch(1).await();
+        }
+    }
+}

@@ -1,0 +1,39 @@
+package xenback.daemon;
+
+import java.util.List;
+import xenback.block.protocol.Vdev;
+
+/** What happens while disks are served, for people and for programs. */
+sealed interface ServeEvent {
+    /**
+     * A device appeared in the backend.
+     *
+     * @param interfaceName such as {@code xbdback1i51712}
+     * @param disk what a person calls the store
+     */
+    record Attached(String interfaceName, int domid, Vdev vdev, String disk, long sizeBytes, boolean readOnly)
+            implements ServeEvent {}
+
+    /** Both ends agreed. {@code abi} is the value of the xenstore key {@code protocol}. */
+    record Connected(String interfaceName, int domid, Vdev vdev, int port, String abi) implements ServeEvent {}
+
+    /**
+     * A guest's disk can be reached by tools.
+     *
+     * @param name the frontend's name of it, such as {@code xbd0}
+     */
+    record Export(String name, String interfaceName, Vdev vdev, int domid, long sizeBytes, boolean readOnly, String uri)
+            implements ServeEvent {}
+
+    /** What went through since the last one. */
+    record Status(List<DiskRate> disks) implements ServeEvent {}
+
+    /** A device is gone from the backend. */
+    record Detached(String interfaceName, int domid) implements ServeEvent {}
+
+    /** Something failed; the message is one line. */
+    record Failed(String message) implements ServeEvent {}
+
+    /** All is drained and closed; nothing follows. */
+    record Stopped() implements ServeEvent {}
+}

@@ -1,0 +1,23 @@
+package xenback.daemon;
+
+import java.net.SocketAddress;
+import java.net.UnixDomainSocketAddress;
+import java.util.List;
+
+/**
+ * What {@code serve} was asked to do, checked.
+ *
+ * @param xen host or embedded, never auto
+ * @param nbdAddresses where NBD listens: unix sockets and TCP addresses; empty until {@link #below} chose one
+ * @param verbosity how often {@code -v} was given
+ */
+record ServePlan(List<DiskSpec> disks, XenChoice xen, IoEngine io, List<SocketAddress> nbdAddresses, int verbosity) {
+
+    /** This plan, with a socket in the run directory if no other address was asked for. */
+    ServePlan below(RunDir runDir) throws UserError {
+        if (!nbdAddresses.isEmpty()) {
+            return this;
+        }
+        return new ServePlan(disks, xen, io, List.of(UnixDomainSocketAddress.of(runDir.socket("nbd.sock"))), verbosity);
+    }
+}

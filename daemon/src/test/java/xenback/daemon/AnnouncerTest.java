@@ -1,0 +1,83 @@
+package xenback.daemon;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.ByteArrayOutputStream;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.util.List;
+import java.util.function.Function;
+import org.junit.jupiter.api.Test;
+import xenback.block.protocol.Vdev;
+
+final class AnnouncerTest {
+    private static final String NAME = "xbdback1i51712";
+    private static final Vdev XVDA = new Vdev(51712);
+    private static final List<ServeEvent> LIFE = List.of(
+            new ServeEvent.Attached(NAME, 1, XVDA, "/a\n\"b.img", 1 << 20, false),
+            new ServeEvent.Connected(NAME, 1, XVDA, 7, "x86_64-abi"),
+            new ServeEvent.Export("xbd0", NAME, XVDA, 1, 1 << 20, true, "nbd+unix:///xbd0?socket=/run/x/nbd.sock"),
+            new ServeEvent.Status(List.of(new DiskRate("xbd0", NAME, 2000.4, 8192000, 0, 0, 32))),
+            new ServeEvent.Failed("the world ended"),
+            new ServeEvent.Detached(NAME, 1),
+            new ServeEvent.Stopped());
+
+    private final ByteArrayOutputStream out = new ByteArrayOutputStream();
+    private final ByteArrayOutputStream err = new ByteArrayOutputStream();
+
+    @Test
+    void tellsPeopleInTheWordsOfXbdback() {
+        tell(HumanAnnouncer::new);
+
+        assertThat(out.toString(StandardCharsets.UTF_8))
+                .isEqualTo("xbd0 (xvda of domain 1, 1.0 MiB, read-only): nbd+unix:///xbd0?socket=/run/x/nbd.sock\n");
+        assertThat(err.toString(StandardCharsets.UTF_8)).isEqualTo("""
+                        xbd backend: attach device /a\\u000a"b.img (size 1048576) for domain 1
+                        xbd backend 0xca00 for domain 1 using event channel 7, protocol x86_64-abi
+                        xenback: the world ended
+                        detach device xbdback1i51712 for domain 1
+                        a log line
+                        """);
+    }
+
+    @Test
+    void tellsProgramsOneObjectPerLine() {
+        tell(JsonAnnouncer::new);
+
+        assertThat(out.toString(StandardCharsets.UTF_8)).isEqualTo("""
+                        {"event":"attached","interface":"xbdback1i51712","domid":1,"vdev":"xvda","number":51712,\
+                        "disk":"/a\\n\\"b.img","sizeBytes":1048576,"readOnly":false}
+                        {"event":"connected","interface":"xbdback1i51712","domid":1,"vdev":"xvda","port":7,\
+                        "protocol":"x86_64-abi"}
+                        {"event":"export","name":"xbd0","interface":"xbdback1i51712","domid":1,"vdev":"xvda",\
+                        "sizeBytes":1048576,"readOnly":true,"uri":"nbd+unix:///xbd0?socket=/run/x/nbd.sock"}
+                        {"event":"status","disks":[{"name":"xbd0","interface":"xbdback1i51712","readsPerSecond":2000,\
+                        "readBytesPerSecond":8192000,"writesPerSecond":0,"writtenBytesPerSecond":0,"queueDepth":32}]}
+                        {"event":"error","message":"the world ended"}
+                        {"event":"detached","interface":"xbdback1i51712","domid":1}
+                        {"event":"stopped"}
+                        """);
+        assertThat(err.toString(StandardCharsets.UTF_8)).isEqualTo("a log line\n");
+    }
+
+    @Test
+    void putsAllDisksOnOneStatusLine() {
+        assertThat(HumanAnnouncer.statusLine(List.of(
+                        new DiskRate("xbd0", "a", 2000.4, 8192000, 0, 0, 32),
+                        new DiskRate("xbd1", "b", 0, 0, 1, 512, 1))))
+                .isEqualTo("xbd0 read 7.8 MiB/s 2000/s write 0 B/s 0/s queue 32"
+                        + " | xbd1 read 0 B/s 0/s write 512 B/s 1/s queue 1");
+    }
+
+    private void tell(Function<Screen, Announcer> kind) {
+        try (Screen screen = new Screen(stream(out), stream(err), false)) {
+            Announcer announcer = kind.apply(screen);
+            LIFE.forEach(announcer::tell);
+            announcer.log("a log line");
+        }
+    }
+
+    private static PrintStream stream(ByteArrayOutputStream target) {
+        return new PrintStream(target, true, StandardCharsets.UTF_8);
+    }
+}

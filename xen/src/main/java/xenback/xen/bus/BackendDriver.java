@@ -1,0 +1,62 @@
+package xenback.xen.bus;
+
+import java.util.SequencedMap;
+import xenback.xen.XenException;
+import xenback.xen.store.StorePath;
+
+/** What block and net put under the bus: the part of a backend that knows the device's protocol. */
+public interface BackendDriver {
+    /** Makes the instance for a device that the toolstack has written. Cheap: nothing is opened yet. */
+    Instance attach(Address address);
+
+    /**
+     * Where a device stands.
+     *
+     * @param kind the backend's directory, such as {@code vbd}
+     * @param frontendDomid the guest
+     * @param devid its number in that guest
+     * @param backend the backend's directory
+     */
+    record Address(String kind, int frontendDomid, int devid, StorePath backend) {
+        /** The form used in messages and for hotplug scripts, {@code backend/vbd/1/51712}. */
+        public String xenbusPath() {
+            return "backend/" + kind + "/" + frontendDomid + "/" + devid;
+        }
+    }
+
+    /**
+     * One device. Called by its device's control thread only, one call at a time, and allowed to block; never by an event
+     * loop.
+     */
+    interface Instance {
+        /** Nodes to publish before state 2: what the frontend must know before it makes its rings. */
+        SequencedMap<String, String> offer();
+
+        /** Opens the store. The exception's message is for the toolstack's user and names thing and remedy. */
+        void open() throws XenException;
+
+        /**
+         * Connects to a frontend that is ready.
+         *
+         * @param frontend its directory; every value in it is hostile
+         * @param onBroken to be called, from any thread, if the session cannot go on because of the guest
+         * @return nodes to publish together with state 4
+         */
+        SequencedMap<String, String> connect(StorePath frontend, Broken onBroken) throws XenException;
+
+        /** The frontend may use the device now: state 4 is written. */
+        void published();
+
+        /** Ends the session: in-flight requests finish, memory is unmapped, ports are unbound. */
+        void disconnect();
+
+        /** Gives the store back. */
+        void close();
+    }
+
+    /** Told that a guest has broken its ring. */
+    @FunctionalInterface
+    interface Broken {
+        void onBroken(String why);
+    }
+}

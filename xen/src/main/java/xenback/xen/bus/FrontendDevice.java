@@ -1,0 +1,184 @@
+package xenback.xen.bus;
+
+import java.lang.System.Logger.Level;
+import java.time.Duration;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import xenback.xen.XenException;
+import xenback.xen.bus.FrontendMachine.Effect;
+import xenback.xen.bus.FrontendMachine.Held;
+import xenback.xen.bus.FrontendMachine.Seen;
+import xenback.xen.store.StoreException;
+import xenback.xen.store.StorePath;
+import xenback.xen.store.StoreWatch;
+import xenback.xen.store.XenStore;
+
+/**
+ * One frontend of a guest of the embedded Xen: asks {@link FrontendMachine} what to do and does it, on a control thread of
+ * its own.
+ */
+public final class FrontendDevice implements AutoCloseable {
+    private static final System.Logger LOG = System.getLogger(FrontendDevice.class.getName());
+    private static final int STEPS_PER_POKE = 16;
+    private static final String STATE = "state";
+
+    private final XenStore store;
+    private final FrontendDriver.Address address;
+    private final FrontendDriver.Instance instance;
+    private final Mailbox mailbox = new Mailbox();
+    private final CountDownLatch attached = new CountDownLatch(1);
+    private final CountDownLatch ended = new CountDownLatch(1);
+    private final StoreWatch ownWatch;
+    private final StoreWatch backendWatch;
+    private Held held = Held.NOTHING; // owned by the device's thread
+
+    private FrontendDevice(XenStore store, FrontendDriver.Address address, FrontendDriver.Instance instance)
+            throws StoreException {
+        this.store = store;
+        this.address = address;
+        this.instance = instance;
+        ownWatch = store.watch(address.frontend().child(STATE), paths -> mailbox.poke());
+        backendWatch = store.watch(address.backend().child(STATE), paths -> mailbox.poke());
+        Thread.ofVirtual().name(address.frontend().text()).start(this::run);
+    }
+
+    /**
+     * Starts the frontend of a device that the toolstack has written.
+     *
+     * @param store the store as the guest sees it
+     * @param frontend the device's directory in the guest's home
+     */
+    public static FrontendDevice start(XenStore store, StorePath frontend, FrontendDriver driver) throws XenException {
+        FrontendDriver.Address address = new FrontendDriver.Address(
+                Integer.parseInt(frontend.key()),
+                Integer.parseInt(store.require(frontend.child("backend-id"))),
+                frontend,
+                StorePath.of(store.require(frontend.child("backend"))));
+        return new FrontendDevice(store, address, driver.probe(address));
+    }
+
+    /** Waits until the device is in use. False if it did not come to that in time. */
+    public boolean awaitAttached(Duration atMost) throws InterruptedException {
+        return attached.await(atMost.toNanos(), TimeUnit.NANOSECONDS);
+    }
+
+    /** Waits until the device is gone: its directory removed, everything given back. */
+    public boolean awaitEnd(Duration atMost) throws InterruptedException {
+        return ended.await(atMost.toNanos(), TimeUnit.NANOSECONDS);
+    }
+
+    /** The guest crashes: everything is given back without a word in the store. */
+    @Override
+    public void close() {
+        mailbox.end();
+        boolean interrupted = false;
+        while (true) {
+            try {
+                ended.await();
+                break;
+            } catch (InterruptedException e) {
+                interrupted = true;
+            }
+        }
+        if (interrupted) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    private void run() {
+        try {
+            boolean present = true;
+            while (present && mailbox.await(Duration.ZERO)) {
+                present = reconcile();
+            }
+        } catch (RuntimeException | Error e) {
+            LOG.log(Level.ERROR, address.frontend() + ": a fault of this program", e);
+        } finally {
+            if (held.attached()) {
+                instance.detach();
+            }
+            if (held.prepared()) {
+                instance.release();
+            }
+            ownWatch.close();
+            backendWatch.close();
+            ended.countDown();
+        }
+    }
+
+    private boolean reconcile() {
+        for (int step = 0; step < STEPS_PER_POKE; step++) {
+            try {
+                Effect effect = FrontendMachine.next(observe(), held);
+                LOG.log(Level.DEBUG, "{0}: {1}", address.frontend(), effect);
+                if (effect == Effect.NOTHING) {
+                    return true;
+                }
+                if (effect == Effect.FORGET) {
+                    return false;
+                }
+                perform(effect);
+            } catch (XenException e) {
+                LOG.log(Level.WARNING, "{0}: {1}", address.frontend(), e.getMessage());
+                return true;
+            }
+        }
+        mailbox.poke();
+        return true;
+    }
+
+    private Seen observe() throws StoreException {
+        return store.transaction(access -> {
+            Optional<String> own = access.read(address.frontend().child(STATE));
+            String backend = access.read(address.backend().child(STATE)).orElse("");
+            return new Seen(own.isPresent(), XenbusState.parse(own.orElse("")), XenbusState.parse(backend));
+        });
+    }
+
+    private void perform(Effect effect) throws XenException {
+        switch (effect) {
+            case PREPARE -> {
+                Map<String, String> nodes = instance.prepare();
+                held = new Held(true, false);
+                say(nodes, XenbusState.INITIALISED);
+            }
+            case ATTACH -> {
+                instance.attach();
+                held = new Held(true, true);
+                say(Map.of(), XenbusState.CONNECTED);
+                attached.countDown();
+            }
+            case DETACH -> {
+                instance.detach();
+                held = new Held(true, false);
+            }
+            case RELEASE -> {
+                instance.release();
+                held = Held.NOTHING;
+            }
+            case SAY_CLOSING -> {
+                if (held.attached()) {
+                    instance.detach();
+                    held = new Held(true, false);
+                }
+                say(Map.of(), XenbusState.CLOSING);
+            }
+            case SAY_CLOSED -> say(Map.of(), XenbusState.CLOSED);
+            case NOTHING, FORGET -> throw new IllegalStateException(effect + " is not performed");
+        }
+    }
+
+    private void say(Map<String, String> nodes, XenbusState state) throws StoreException {
+        store.transaction(access -> {
+            if (access.exists(address.frontend().child(STATE))) {
+                for (Map.Entry<String, String> node : nodes.entrySet()) {
+                    access.write(address.frontend().child(node.getKey()), node.getValue());
+                }
+                access.write(address.frontend().child(STATE), state.text());
+            }
+            return true;
+        });
+    }
+}

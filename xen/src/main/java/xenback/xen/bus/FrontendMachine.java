@@ -1,0 +1,86 @@
+package xenback.xen.bus;
+
+/**
+ * What a frontend does next, as a pure function; the mirror image of {@link BackendMachine}.
+ *
+ * <pre>
+ *   backend \ own   1                3               4                5                6
+ *   2               prepare -> 3     -               drop -> 6        -> 6             -
+ *   4               prepare -> 3     attach -> 4     -                -> 6             -
+ *   5, 6, gone      -> 6             drop -> 6       drop -> 5        drop -> 6        -
+ * </pre>
+ */
+public final class FrontendMachine {
+    /**
+     * What the store says.
+     *
+     * @param present false once the frontend's directory is gone
+     * @param own our {@code state}
+     * @param backend the backend's, {@link XenbusState#UNKNOWN} when its directory is gone
+     */
+    public record Seen(boolean present, XenbusState own, XenbusState backend) {}
+
+    /**
+     * What this end holds.
+     *
+     * @param prepared rings are made and a port is open
+     * @param attached the device is in use
+     */
+    public record Held(boolean prepared, boolean attached) {
+        static final Held NOTHING = new Held(false, false);
+    }
+
+    /** One step. */
+    public enum Effect {
+        NOTHING,
+        /** Make rings and port, publish them, with state 3. */
+        PREPARE,
+        /** Read the backend's properties and begin to use the device, with state 4. */
+        ATTACH,
+        /** Stop using the device: requests in flight finish or fail. */
+        DETACH,
+        /** Give rings and port back. */
+        RELEASE,
+        SAY_CLOSING,
+        SAY_CLOSED,
+        FORGET
+    }
+
+    private FrontendMachine() {}
+
+    /** The next step. */
+    public static Effect next(Seen seen, Held held) {
+        if (!seen.present()) {
+            return release(held, Effect.FORGET);
+        }
+        return switch (seen.backend()) {
+            case INIT_WAIT ->
+                switch (seen.own()) {
+                    case INITIALISING -> held.prepared() ? release(held, Effect.PREPARE) : Effect.PREPARE;
+                    case CONNECTED, CLOSING -> release(held, Effect.SAY_CLOSED);
+                    default -> Effect.NOTHING;
+                };
+            case CONNECTED ->
+                switch (seen.own()) {
+                    case INITIALISING -> held.prepared() ? release(held, Effect.PREPARE) : Effect.PREPARE;
+                    case INITIALISED -> held.prepared() ? Effect.ATTACH : Effect.NOTHING;
+                    case CLOSING -> release(held, Effect.SAY_CLOSED);
+                    default -> Effect.NOTHING;
+                };
+            case UNKNOWN, CLOSING, CLOSED ->
+                switch (seen.own()) {
+                    case CLOSED -> Effect.NOTHING;
+                    case CONNECTED -> Effect.SAY_CLOSING;
+                    default -> release(held, Effect.SAY_CLOSED);
+                };
+            default -> Effect.NOTHING;
+        };
+    }
+
+    private static Effect release(Held held, Effect then) {
+        if (held.attached()) {
+            return Effect.DETACH;
+        }
+        return held.prepared() ? Effect.RELEASE : then;
+    }
+}

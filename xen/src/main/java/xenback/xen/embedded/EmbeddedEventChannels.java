@@ -1,0 +1,125 @@
+package xenback.xen.embedded;
+
+import java.util.BitSet;
+import xenback.xen.Errno;
+import xenback.xen.XenException;
+import xenback.xen.event.EventChannels;
+import xenback.xen.io.EventFd;
+
+/** What an open /dev/xen/evtchn is on a host, for one domain of the embedded Xen. */
+final class EmbeddedEventChannels implements EventChannels {
+    private final EmbeddedXen xen;
+    private final EventPorts ports;
+    private final EventFd readable = EventFd.create();
+
+    // Under the lock of this object. Each port is queued at most once (it is masked then), so the queue cannot
+    // overflow.
+    private final int[] queue = new int[EventPorts.PORT_LIMIT];
+    private int head;
+    private int tail;
+    private final BitSet own = new BitSet();
+    private boolean closed;
+
+    EmbeddedEventChannels(EmbeddedXen xen, EventPorts ports) throws XenException {
+        this.xen = xen;
+        this.ports = ports;
+    }
+
+    @Override
+    public int pollFd() {
+        return readable.fd();
+    }
+
+    @Override
+    public int bindInterdomain(int remoteDomid, int remotePort) throws XenException {
+        return adopt(ports.bind(xen.domain(remoteDomid).eventPorts(), remotePort, this));
+    }
+
+    @Override
+    public int bindUnbound(int remoteDomid) throws XenException {
+        return adopt(ports.allocate(remoteDomid, this));
+    }
+
+    @Override
+    public void unbind(int port) throws XenException {
+        synchronized (this) {
+            if (!own.get(port)) {
+                throw new XenException(Errno.ENOTCONN, "event channel " + port + " is not bound here");
+            }
+            own.clear(port);
+        }
+        ports.close(port);
+    }
+
+    @Override
+    public void notifyPort(int port) {
+        EventPort local = ports.port(port);
+        if (local != null) {
+            EventPort peer = local.peer;
+            if (peer != null) {
+                peer.raise();
+            }
+        }
+    }
+
+    @Override
+    public int takePending(int[] into) {
+        readable.reset(); // before looking: an event that comes later signals again
+        synchronized (this) {
+            int count = 0;
+            while (count < into.length && head != tail) {
+                into[count++] = queue[head];
+                head = (head + 1) % queue.length;
+            }
+            if (head != tail) {
+                readable.signal();
+            }
+            return count;
+        }
+    }
+
+    @Override
+    public void unmask(int port) {
+        EventPort local = ports.port(port);
+        if (local != null) {
+            local.unmask();
+        }
+    }
+
+    @Override
+    public void close() {
+        BitSet leaving;
+        synchronized (this) {
+            if (closed) {
+                return;
+            }
+            closed = true;
+            leaving = (BitSet) own.clone();
+            own.clear();
+            readable.signal(); // whoever polls it learns of the end
+            readable.close();
+        }
+        leaving.stream().forEach(ports::close);
+    }
+
+    /** Called by a port that has just been masked. */
+    synchronized void deliver(int port) {
+        if (!closed) {
+            boolean first = head == tail;
+            queue[tail] = port;
+            tail = (tail + 1) % queue.length;
+            if (first) {
+                readable.signal();
+            }
+        }
+    }
+
+    private synchronized int adopt(EventPort port) throws XenException {
+        if (closed) {
+            ports.close(port.number);
+            throw new XenException(Errno.EBADF, "these event channels are closed");
+        }
+        own.set(port.number);
+        return port.number;
+    }
+}

@@ -1,0 +1,149 @@
+package xenback.xen.embedded;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import xenback.xen.Errno;
+import xenback.xen.XenException;
+import xenback.xen.grant.GrantCopyBatch;
+import xenback.xen.grant.GrantMapping;
+import xenback.xen.grant.GrantStatus;
+import xenback.xen.grant.GrantTable;
+import xenback.xen.io.Mapping;
+
+/** What an open /dev/xen/gntdev is on a host, for one domain of the embedded Xen. */
+final class EmbeddedGrantTable implements GrantTable {
+    private static final int PAGE_BYTES = GrantCopyBatch.PAGE_BYTES;
+
+    private final EmbeddedXen xen;
+    private final Domain self;
+
+    EmbeddedGrantTable(EmbeddedXen xen, Domain self) {
+        this.xen = xen;
+        this.self = self;
+    }
+
+    @Override
+    public GrantMapping map(int domid, int[] grefs, boolean writable) throws XenException {
+        Domain owner = xen.domain(domid);
+        self.takeMaptrack(grefs.length);
+        int pinned = 0;
+        try {
+            long[] offsets = new long[grefs.length];
+            for (; pinned < grefs.length; pinned++) {
+                int gref = grefs[pinned];
+                short status = pin(owner, gref, writable);
+                if (status != GrantStatus.OKAY) {
+                    // As gntdev: one bad reference fails the whole mapping.
+                    throw new XenException(
+                            Errno.EINVAL,
+                            "grant " + Integer.toUnsignedString(gref) + " of domain " + domid + ": status " + status);
+                }
+                offsets[pinned] = (long) owner.grants().frame(gref) * PAGE_BYTES;
+            }
+            return new Mapped(owner, grefs.clone(), writable, offsets);
+        } catch (XenException e) {
+            for (int i = 0; i < pinned; i++) {
+                owner.grants().unpin(grefs[i], writable);
+            }
+            self.giveMaptrack(grefs.length);
+            throw e;
+        }
+    }
+
+    @Override
+    public int copy(GrantCopyBatch batch) {
+        boolean toGuest = batch.direction() == GrantCopyBatch.Direction.TO_GUEST;
+        int failed = 0;
+        for (int entry = 0; entry < batch.count(); entry++) {
+            short status = copy(batch, entry, toGuest);
+            batch.setStatus(entry, status);
+            if (status != GrantStatus.OKAY) {
+                failed++;
+            }
+        }
+        return failed;
+    }
+
+    @Override
+    public void close() {}
+
+    private short copy(GrantCopyBatch batch, int entry, boolean toGuest) {
+        Domain owner = xen.domainOrNull(batch.domid(entry));
+        if (owner == null) {
+            return GrantStatus.BAD_DOMAIN;
+        }
+        int gref = batch.gref(entry);
+        short status = pin(owner, gref, toGuest);
+        if (status != GrantStatus.OKAY) {
+            return status;
+        }
+        long at = (long) owner.grants().frame(gref) * PAGE_BYTES + batch.pageOffset(entry);
+        status = transfer(batch, entry, owner.memory(), at, toGuest);
+        owner.grants().unpin(gref, toGuest);
+        return status;
+    }
+
+    private static short transfer(GrantCopyBatch batch, int entry, MemorySegment memory, long at, boolean toGuest) {
+        // The frame was in range when it was pinned, but the guest may have rewritten it since.
+        if (at < 0 || at > memory.byteSize() - batch.length(entry)) {
+            return GrantStatus.BAD_PAGE;
+        }
+        try {
+            if (toGuest) {
+                MemorySegment.copy(batch.local(entry), batch.localOffset(entry), memory, at, batch.length(entry));
+            } else {
+                MemorySegment.copy(memory, at, batch.local(entry), batch.localOffset(entry), batch.length(entry));
+            }
+            return GrantStatus.OKAY;
+        } catch (IllegalStateException e) {
+            return GrantStatus.BAD_DOMAIN; // the domain died under the copy
+        }
+    }
+
+    private short pin(Domain owner, int gref, boolean write) {
+        short status = owner.grants().pin(gref, self.domid(), write);
+        if (status == GrantStatus.OKAY && Integer.compareUnsigned(owner.grants().frame(gref), owner.pages()) >= 0) {
+            owner.grants().unpin(gref, write);
+            return GrantStatus.BAD_PAGE;
+        }
+        return status;
+    }
+
+    private final class Mapped implements GrantMapping {
+        private final Domain owner;
+        private final int[] grefs;
+        private final boolean writable;
+        private final Arena arena = Arena.ofShared();
+        private final MemorySegment memory;
+        private boolean closed;
+
+        Mapped(Domain owner, int[] grefs, boolean writable, long[] offsets) throws XenException {
+            this.owner = owner;
+            this.grefs = grefs;
+            this.writable = writable;
+            try {
+                memory = Mapping.mapPages(arena, owner.memoryFd(), offsets, PAGE_BYTES, writable);
+            } catch (XenException e) {
+                arena.close();
+                throw e;
+            }
+        }
+
+        @Override
+        public MemorySegment memory() {
+            return memory;
+        }
+
+        @Override
+        public synchronized void close() {
+            if (!closed) {
+                closed = true;
+                arena.close(); // munmap first, then the guest may have its pages back
+                for (int gref : grefs) {
+                    owner.grants().unpin(gref, writable);
+                }
+                self.giveMaptrack(grefs.length);
+            }
+        }
+    }
+}

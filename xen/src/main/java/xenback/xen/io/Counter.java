@@ -1,0 +1,31 @@
+package xenback.xen.io;
+
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
+
+/** A number that one thread counts up and any thread may read without stopping it. */
+public final class Counter {
+    private static final VarHandle VALUE;
+
+    static {
+        try {
+            VALUE = MethodHandles.lookup().findVarHandle(Counter.class, "value", long.class);
+        } catch (ReflectiveOperationException e) {
+            throw new ExceptionInInitializerError(e);
+        }
+    }
+
+    @SuppressWarnings("unused") // through VALUE
+    private long value;
+
+    /** The owner's side. */
+    public void add(long amount) {
+        // Opaque is enough: readers need a whole number, some time soon, and no order with anything else.
+        VALUE.setOpaque(this, (long) VALUE.get(this) + amount);
+    }
+
+    /** Any thread. */
+    public long value() {
+        return (long) VALUE.getOpaque(this);
+    }
+}

@@ -1,0 +1,2 @@
+/** The shared ring, both ends, on any memory. */
+package xenback.xen.ring;
