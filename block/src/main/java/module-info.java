@@ -8,5 +8,5 @@ module xenback.block {
     exports xenback.block.backend;
     exports xenback.block.frontend;
     exports xenback.block.disk;
-// exports xenback.block.nbd;
+    exports xenback.block.nbd;
 }

@@ -240,12 +240,12 @@ class MemoryDisk implements Disk {
             }
             return switch (operations[at]) {
                 case READ -> {
-                    lists[at].copyFrom(contents, offset);
+                    lists[at].copyIn(0, contents, offset, length);
                     yield -readError;
                 }
                 case WRITE -> {
                     if (writeError == 0) {
-                        lists[at].copyTo(contents, offset);
+                        lists[at].copyOut(0, contents, offset, length);
                         mark(offset, length, true);
                     }
                     yield -writeError;
