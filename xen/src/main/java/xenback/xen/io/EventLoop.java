@@ -59,6 +59,7 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
     private final Queue<Runnable> tasks = new ConcurrentLinkedQueue<>();
     private final AtomicBoolean wakeSent = new AtomicBoolean();
     private final Completion onWake = this::onWake;
+    private final AtomicBoolean closeBegun = new AtomicBoolean();
     private volatile boolean closing;
     private volatile @Nullable Thread thread;
     final EventFd wake;
@@ -189,12 +190,16 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
      */
     @Override
     public final void close() {
+        if (closeBegun.getAndSet(true)) {
+            return;
+        }
         closing = true;
         wake.signal();
         Thread running = thread;
         if (running != null) {
             join(running);
         }
+        wake.close(); // here and not on the loop's thread, which may be done before signal() above has returned
     }
 
     /** Waits for a thread's end even when interrupted: one that is left behind would use memory that is gone. */
@@ -306,7 +311,6 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
             step(readyCount == 0 && turnEndCount == 0 && tasks.isEmpty());
         }
         closeEngine();
-        wake.close();
     }
 
     private void onWake(int tag, int result) {
