@@ -11,10 +11,12 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.SequencedMap;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CountDownLatch;
 import org.jspecify.annotations.Nullable;
 import xenback.block.backend.BlockBackend;
 import xenback.block.backend.BlockEvent;
+import xenback.block.backend.LoopSource;
 import xenback.block.disk.Disk;
 import xenback.block.disk.ExtentsFrom;
 import xenback.block.frontend.Xbd;
@@ -22,6 +24,7 @@ import xenback.block.nbd.NbdExport;
 import xenback.block.nbd.NbdServer;
 import xenback.block.protocol.Abi;
 import xenback.block.protocol.Vdev;
+import xenback.xen.Errno;
 import xenback.xen.XenException;
 import xenback.xen.embedded.Domain;
 import xenback.xen.embedded.EmbeddedXen;
@@ -44,10 +47,11 @@ final class EmbeddedServing implements Serving {
 
     private final ServePlan plan;
     private final Announcer announcer;
-    private final EventLoop.Engine engine;
     private final Map<Integer, Domain> guests = new HashMap<>();
     private final List<Served> disks = new ArrayList<>();
-    private final List<EventLoop> loops = new ArrayList<>();
+    /** By the name of the backend's interface: both ends of a disk and its NBD clients share one loop. */
+    private final Map<String, EventLoop> loops = new ConcurrentHashMap<>();
+
     private final List<NbdServer> servers = new ArrayList<>();
     private final EmbeddedXen xen;
     private final Toolstack toolstack;
@@ -56,7 +60,6 @@ final class EmbeddedServing implements Serving {
     private EmbeddedServing(ServePlan plan, RunDir runDir, Announcer announcer) throws XenException {
         this.plan = plan;
         this.announcer = announcer;
-        engine = plan.io();
         xen = EmbeddedXen.start(runDir.path());
         toolstack = new Toolstack(xen.domain0().store());
     }
@@ -114,7 +117,7 @@ final class EmbeddedServing implements Serving {
             backend.close(); // the stores are flushed and closed here if the guests did not let go in time
         }
         disks.forEach(served -> served.xbd().close());
-        loops.forEach(EventLoop::close);
+        loops.values().forEach(EventLoop::close);
         xen.close();
         if (failure != null) {
             throw failure;
@@ -123,7 +126,7 @@ final class EmbeddedServing implements Serving {
 
     private void begin() throws XenException, InterruptedException {
         announcer.log("XENSTORED_PATH=" + xen.storeSocket());
-        BlockBackend started = BlockBackend.start(xen.domain0(), engine, this::onBlockEvent);
+        BlockBackend started = BlockBackend.start(xen.domain0(), this::loopOf, this::onBlockEvent);
         backend = started;
         List<NbdExport> exports = new ArrayList<>();
         for (DiskSpec spec : plan.disks()) {
@@ -155,13 +158,13 @@ final class EmbeddedServing implements Serving {
     private NbdExport attach(DiskSpec spec, BlockBackend serving) throws XenException {
         Domain guest = guest(spec.guestDomid());
         Toolstack.Device device = device(spec);
-        StorePath frontend = toolstack.attach(device);
         String name = "xbd" + disks.size();
-        EventLoop loop = EventLoop.start(name, engine);
-        loops.add(loop);
-        Xbd xbd = Xbd.start(name, guest, frontend, Abi.NATIVE, loop);
         String backendName =
                 BlockBackend.interfaceName(spec.guestDomid(), spec.vdev().number());
+        EventLoop loop = EventLoop.start(name, plan.io());
+        loops.put(backendName, loop);
+        StorePath frontend = toolstack.attach(device);
+        Xbd xbd = Xbd.start(name, guest, frontend, Abi.NATIVE, loop);
         BlockBackend.Row row = serving.devices().stream()
                 .filter(each -> each.name().equals(backendName))
                 .findFirst()
@@ -204,6 +207,15 @@ final class EmbeddedServing implements Serving {
         frontend.put("virtual-device", Integer.toString(vdev));
         frontend.put("device-type", "disk");
         return new Toolstack.Device(BlockBackend.KIND, "vbd", 0, spec.guestDomid(), vdev, backend, frontend);
+    }
+
+    /** A hand-over between two threads costs more than both ends' work for a request (bench/README.md). */
+    private LoopSource.Lease loopOf(String interfaceName) throws XenException {
+        EventLoop loop = loops.get(interfaceName);
+        if (loop == null) {
+            throw new XenException(Errno.ENODEV, interfaceName + ": not a device of this program");
+        }
+        return new LoopSource.Lease(loop, true);
     }
 
     private void onBlockEvent(BlockEvent event) {
