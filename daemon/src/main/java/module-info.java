@@ -5,6 +5,7 @@ module xenback.daemon {
     requires xenback.xen;
     requires xenback.block;
     requires info.picocli;
+    requires java.logging;
 
     opens xenback.daemon to
             info.picocli;

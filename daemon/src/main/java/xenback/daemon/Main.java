@@ -8,13 +8,8 @@ public final class Main {
     public static void main(String[] args) {
         int status;
         try (Screen screen = Screen.ofProcess()) {
-            status = XenbackCommand.commandLine(Main::startNothing, screen).execute(args);
+            status = XenbackCommand.commandLine(EmbeddedServing::start, screen).execute(args);
         }
         System.exit(status);
-    }
-
-    private static Serving startNothing(ServePlan plan, RunDir runDir, Announcer announcer) throws UserError {
-        throw UserError.failure(
-                "serve: this build has no backend to serve " + plan.disks().size() + " disks with");
     }
 }

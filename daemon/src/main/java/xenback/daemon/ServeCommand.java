@@ -13,6 +13,7 @@ import java.util.concurrent.CountDownLatch;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
+import xenback.xen.io.EventLoop;
 
 /** {@code xenback serve}: checks what was asked, serves until a signal comes, and cleans up. */
 @Command(
@@ -76,7 +77,7 @@ final class ServeCommand implements Callable<Integer> {
             paramLabel = "ENGINE",
             defaultValue = "auto",
             description = "${COMPLETION-CANDIDATES}; auto is uring where the kernel allows it, else threads.")
-    private IoEngine io = IoEngine.AUTO;
+    private EventLoop.Engine io = EventLoop.Engine.AUTO;
 
     ServeCommand(XenbackCommand xenback, Serving.Starter starter, Screen screen) {
         this.xenback = xenback;
@@ -87,6 +88,7 @@ final class ServeCommand implements Callable<Integer> {
     @Override
     public Integer call() throws UserError, IOException, InterruptedException {
         Announcer announcer = json ? new JsonAnnouncer(screen) : new HumanAnnouncer(screen);
+        Log.route(announcer, xenback.verbosity());
         try {
             return serve(plan(), announcer).status();
         } catch (UserError | IOException e) {

@@ -3,6 +3,7 @@ package xenback.daemon;
 import java.net.SocketAddress;
 import java.net.UnixDomainSocketAddress;
 import java.util.List;
+import xenback.xen.io.EventLoop;
 
 /**
  * What {@code serve} was asked to do, checked.
@@ -11,7 +12,8 @@ import java.util.List;
  * @param nbdAddresses where NBD listens: unix sockets and TCP addresses; empty until {@link #below} chose one
  * @param verbosity how often {@code -v} was given
  */
-record ServePlan(List<DiskSpec> disks, XenChoice xen, IoEngine io, List<SocketAddress> nbdAddresses, int verbosity) {
+record ServePlan(
+        List<DiskSpec> disks, XenChoice xen, EventLoop.Engine io, List<SocketAddress> nbdAddresses, int verbosity) {
 
     /** This plan, with a socket in the run directory if no other address was asked for. */
     ServePlan below(RunDir runDir) throws UserError {

@@ -14,6 +14,7 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.ScopeType;
 import picocli.CommandLine.Spec;
+import xenback.xen.io.EventLoop;
 
 /** The command {@code xenback}: what all sub-commands share, and how failures are told. */
 @Command(
@@ -45,7 +46,7 @@ final class XenbackCommand implements Callable<Integer> {
         return new CommandLine(xenback)
                 .addSubcommand(new ServeCommand(xenback, starter, screen))
                 .registerConverter(XenChoice.class, Choice.converter(XenChoice.class))
-                .registerConverter(IoEngine.class, Choice.converter(IoEngine.class))
+                .registerConverter(EventLoop.Engine.class, Choice.converter(EventLoop.Engine.class))
                 .setParameterExceptionHandler((wrong, args) -> xenback.tellUsage(wrong, screen))
                 .setExecutionExceptionHandler((failure, command, result) -> xenback.tellFailure(failure, screen));
     }

@@ -15,7 +15,6 @@ import xenback.xen.Xen;
 import xenback.xen.XenException;
 import xenback.xen.bus.BackendBus;
 import xenback.xen.bus.BackendDriver;
-import xenback.xen.io.EventLoop;
 import xenback.xen.io.NativeFile;
 import xenback.xen.store.StorePath;
 import xenback.xen.store.XenStore;
@@ -29,21 +28,20 @@ public final class BlockBackend implements AutoCloseable {
     public static final String KIND = "vbd";
 
     private final Xen xen;
-    private final EventLoop.Engine engine;
+    private final LoopSource loops;
     private final BlockEvent.Listener listener;
-    private final List<Vbd> devices = new CopyOnWriteArrayList<>();
+    private final List<Row> rows = new CopyOnWriteArrayList<>();
     private @Nullable BackendBus bus;
 
-    private BlockBackend(Xen xen, EventLoop.Engine engine, BlockEvent.Listener listener) {
+    private BlockBackend(Xen xen, LoopSource loops, BlockEvent.Listener listener) {
         this.xen = xen;
-        this.engine = engine;
+        this.loops = loops;
         this.listener = listener;
     }
 
-    /** Starts to serve the domain that {@code xen} stands for. */
-    public static BlockBackend start(Xen xen, EventLoop.Engine engine, BlockEvent.Listener listener)
-            throws XenException {
-        BlockBackend backend = new BlockBackend(xen, engine, listener);
+    /** Starts to serve the domain that {@code xen} stands for; each session's queue lives on a loop from {@code loops}. */
+    public static BlockBackend start(Xen xen, LoopSource loops, BlockEvent.Listener listener) throws XenException {
+        BlockBackend backend = new BlockBackend(xen, loops, listener);
         backend.bus = BackendBus.start(xen, KIND, backend::attach);
         return backend;
     }
@@ -52,14 +50,13 @@ public final class BlockBackend implements AutoCloseable {
      * A device as an observer sees it.
      *
      * @param name {@code xbdback1i51712}
+     * @param disk its store, which the device closes
      */
-    public record Row(String name, int domid, int vdev, BlockCounters counters) {}
+    public record Row(String name, int domid, int vdev, Disk disk, BlockCounters counters) {}
 
-    /** The devices served now. */
+    /** The devices whose stores are open now. */
     public List<Row> devices() {
-        return devices.stream()
-                .map(vbd -> new Row(vbd.name, vbd.address.frontendDomid(), vbd.address.devid(), vbd.counters))
-                .toList();
+        return List.copyOf(rows);
     }
 
     /** Lets go of every device, after its requests in flight. Nothing is said in the store. */
@@ -112,9 +109,14 @@ public final class BlockBackend implements AutoCloseable {
             try {
                 Disk opened = FileDisk.open(path, !mode.contains("w"), direct);
                 disk = opened;
-                devices.add(this);
+                rows.add(new Row(name, address.frontendDomid(), address.devid(), opened, counters));
                 tell(new BlockEvent.Attached(
-                        name, opened.name(), opened.sizeBytes(), address.frontendDomid(), address.devid()));
+                        name,
+                        opened.name(),
+                        opened.sizeBytes(),
+                        opened.readOnly(),
+                        address.frontendDomid(),
+                        address.devid()));
             } catch (XenException e) {
                 tell(new BlockEvent.CannotOpen(
                         name,
@@ -132,7 +134,7 @@ public final class BlockBackend implements AutoCloseable {
             Disk open = openDisk();
             BlkifParameters parameters = BlkifParameters.read(xen.store(), frontend);
             session =
-                    BlockSession.open(name, xen, address.frontendDomid(), parameters, open, engine, counters, onBroken);
+                    BlockSession.open(name, xen, address.frontendDomid(), parameters, open, loops, counters, onBroken);
             SequencedMap<String, String> nodes = new LinkedHashMap<>();
             // In units of 512 bytes whatever sector-size says (blkif.h, note on sectors, 2024).
             nodes.put("sectors", Long.toString(open.sizeBytes() / BlkifLayout.SECTOR_BYTES));
@@ -172,7 +174,7 @@ public final class BlockBackend implements AutoCloseable {
             Disk open = disk;
             if (open != null) {
                 disk = null;
-                devices.remove(this);
+                rows.removeIf(row -> row.name().equals(name));
                 try {
                     open.close();
                 } catch (XenException e) {

@@ -18,7 +18,8 @@ public sealed interface BlockEvent {
      * @param device what a person calls the store
      * @param sizeBytes its size; xbdback(4) says bytes, though NetBSD's code prints 512-byte blocks
      */
-    record Attached(String name, String device, long sizeBytes, int domid, int vdev) implements BlockEvent {
+    record Attached(String name, String device, long sizeBytes, boolean readOnly, int domid, int vdev)
+            implements BlockEvent {
         @Override
         public String text() {
             return String.format(

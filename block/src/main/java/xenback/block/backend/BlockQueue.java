@@ -77,10 +77,10 @@ final class BlockQueue {
     private boolean masked;
     private boolean sweepAgain;
     private boolean ended;
+    private boolean closed;
     private Runnable onIdle = () -> {};
     private long nextLogNanos = System.nanoTime();
 
-    private final Completion onEvent = this::onEvent;
     private final Completion onRead = this::onRead;
     private final Completion onWritten = this::onWritten;
     private final Completion onFlushed = this::onFlushed;
@@ -133,7 +133,7 @@ final class BlockQueue {
 
     /** Begins to serve. The frontend may have put requests on the ring long before. */
     void begin() {
-        loop.poll(events.pollFd(), EventLoop.POLLIN, onEvent, 0);
+        events.listen(loop, turnEnd);
         sweepAgain = true;
         loop.atTurnEnd(turnEnd);
     }
@@ -143,16 +143,6 @@ final class BlockQueue {
         ended = true;
         onIdle = whenIdle;
         loop.atTurnEnd(turnEnd);
-    }
-
-    private void onEvent(int tag, int result) {
-        int count = events.takePending(pendingPorts);
-        masked |= count > 0;
-        sweepAgain = true;
-        if (!ended) {
-            loop.atTurnEnd(turnEnd);
-            loop.poll(events.pollFd(), EventLoop.POLLIN, onEvent, 0);
-        }
     }
 
     private void sweep() {
@@ -284,9 +274,22 @@ final class BlockQueue {
         }
     }
 
+    /** The ring is about to go: whatever was signalled before is not followed any more. */
+    void close() {
+        closed = true;
+        diskQueue.close();
+    }
+
     private void finishTurn() {
+        if (closed) {
+            return;
+        }
         copyReads();
         push();
+        if (events.takePending(pendingPorts) > 0) {
+            masked = true;
+            sweepAgain = true;
+        }
         if (sweepAgain && !ended) {
             sweep();
             push(); // refusals need no disk and no second turn

@@ -3,6 +3,7 @@ package xenback.block.frontend;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
+import java.util.concurrent.CompletableFuture;
 import xenback.block.disk.DiskQueue;
 import xenback.block.protocol.Abi;
 import xenback.block.protocol.Blkif;
@@ -82,10 +83,10 @@ final class XbdQueue implements DiskQueue {
     private boolean masked;
     private boolean sweepAgain;
     private boolean ended;
+    private boolean closed;
     private Runnable onIdle = () -> {};
     private long badResponses;
 
-    private final Completion onEvent = this::onEvent;
     private final EventLoop.TurnEnd turnEnd = new EventLoop.TurnEnd() {
         @Override
         protected void endTurn() {
@@ -145,8 +146,7 @@ final class XbdQueue implements DiskQueue {
 
     /** The backend is connected: begin to use the ring. */
     void begin() {
-        loop.poll(events.pollFd(), EventLoop.POLLIN, onEvent, 0);
-        loop.atTurnEnd(turnEnd);
+        events.listen(loop, turnEnd);
     }
 
     /** Refuses operations from now on, and calls {@code whenIdle} when those on the ring are answered. */
@@ -163,7 +163,7 @@ final class XbdQueue implements DiskQueue {
         if (loop.inLoop()) {
             return; // a user's close: the queue belongs to the device
         }
-        java.util.concurrent.CompletableFuture<Boolean> ready = new java.util.concurrent.CompletableFuture<>();
+        CompletableFuture<Boolean> ready = new CompletableFuture<>();
         loop.execute(() -> {
             ended = true;
             for (int i = 0; i < requestOperation.length; i++) {
@@ -172,19 +172,26 @@ final class XbdQueue implements DiskQueue {
                 }
             }
             failWaiting();
+            closed = true;
             ready.complete(true);
         });
         ready.join();
         events.close();
-        guest.end(ringGref[0]);
-        for (int gref : grefs) {
-            guest.end(gref);
-        }
-        guest.freeGrefs(ringGref);
-        guest.freeGrefs(grefs);
-        guest.freePages(ringPages);
-        guest.freePages(pages);
+        giveBack(ringGref, ringPages);
+        giveBack(grefs, pages);
         arena.close();
+    }
+
+    /** What the backend still uses stays granted: its pages must not become somebody else's. */
+    private void giveBack(int[] granted, Granter.Pages memory) {
+        boolean allEnded = true;
+        for (int gref : granted) {
+            allEnded &= guest.end(gref);
+        }
+        if (allEnded) {
+            guest.freeGrefs(granted);
+            guest.freePages(memory);
+        }
     }
 
     @Override
@@ -230,6 +237,13 @@ final class XbdQueue implements DiskQueue {
     }
 
     private void finishTurn() {
+        if (closed) {
+            return; // signalled before the end, called after it
+        }
+        if (events.takePending(pendingPorts) > 0) {
+            masked = true;
+            sweepAgain = true;
+        }
         if (sweepAgain) {
             sweep();
         }
@@ -282,16 +296,6 @@ final class XbdQueue implements DiskQueue {
         requestBytes[number] = bytes;
         running[operation]++;
         sentBytes[operation] = start + bytes;
-    }
-
-    private void onEvent(int tag, int result) {
-        if (ended && freeRequestCount == freeRequests.length) {
-            return; // the port may be gone
-        }
-        masked |= events.takePending(pendingPorts) > 0;
-        sweepAgain = true;
-        loop.atTurnEnd(turnEnd);
-        loop.poll(events.pollFd(), EventLoop.POLLIN, onEvent, 0);
     }
 
     private void sweep() {

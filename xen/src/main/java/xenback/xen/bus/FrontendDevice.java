@@ -6,10 +6,12 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import xenback.xen.Errno;
 import xenback.xen.XenException;
 import xenback.xen.bus.FrontendMachine.Effect;
 import xenback.xen.bus.FrontendMachine.Held;
 import xenback.xen.bus.FrontendMachine.Seen;
+import xenback.xen.store.StoreAccess;
 import xenback.xen.store.StoreException;
 import xenback.xen.store.StorePath;
 import xenback.xen.store.StoreWatch;
@@ -131,10 +133,22 @@ public final class FrontendDevice implements AutoCloseable {
 
     private Seen observe() throws StoreException {
         return store.transaction(access -> {
-            Optional<String> own = access.read(address.frontend().child(STATE));
-            String backend = access.read(address.backend().child(STATE)).orElse("");
+            Optional<String> own = readIfThere(access, address.frontend().child(STATE));
+            String backend = readIfThere(access, address.backend().child(STATE)).orElse("");
             return new Seen(own.isPresent(), XenbusState.parse(own.orElse("")), XenbusState.parse(backend));
         });
+    }
+
+    /** A node that is gone answers EACCES to a guest that may not read what is above it, for its absence is a secret. */
+    private static Optional<String> readIfThere(StoreAccess access, StorePath path) throws StoreException {
+        try {
+            return access.read(path);
+        } catch (StoreException e) {
+            if (e.errno() == Errno.EACCES) {
+                return Optional.empty();
+            }
+            throw e;
+        }
     }
 
     private void perform(Effect effect) throws XenException {

@@ -5,9 +5,10 @@ package xenback.xen.bus;
  *
  * <pre>
  *   backend \ own   1                3               4                5                6
- *   2               prepare -> 3     -               drop -> 6        -> 6             -
- *   4               prepare -> 3     attach -> 4     -                -> 6             -
- *   5, 6, gone      -> 6             drop -> 6       drop -> 5        drop -> 6        -
+ *   2               prepare -> 3     -               detach -> 6      detach -> 6      release
+ *   4               -                attach -> 4     -                detach -> 6      -
+ *   5               -> 6             -> 6            -> 5             detach -> 6      -
+ *   6, gone         -> 6             -> 6            -> 5             detach -> 6      release
  * </pre>
  */
 public final class FrontendMachine {
@@ -56,25 +57,35 @@ public final class FrontendMachine {
         return switch (seen.backend()) {
             case INIT_WAIT ->
                 switch (seen.own()) {
-                    case INITIALISING -> held.prepared() ? release(held, Effect.PREPARE) : Effect.PREPARE;
-                    case CONNECTED, CLOSING -> release(held, Effect.SAY_CLOSED);
+                    case INITIALISING -> release(held, Effect.PREPARE);
+                    case CONNECTED, CLOSING -> detach(held, Effect.SAY_CLOSED);
+                    case CLOSED -> release(held, Effect.NOTHING);
                     default -> Effect.NOTHING;
                 };
             case CONNECTED ->
                 switch (seen.own()) {
-                    case INITIALISING -> held.prepared() ? release(held, Effect.PREPARE) : Effect.PREPARE;
+                    // 4 while we are at 1 is an older session's: its backend goes back to 2 when it sees our 1.
                     case INITIALISED -> held.prepared() ? Effect.ATTACH : Effect.NOTHING;
-                    case CLOSING -> release(held, Effect.SAY_CLOSED);
+                    case CLOSING -> detach(held, Effect.SAY_CLOSED);
                     default -> Effect.NOTHING;
                 };
-            case UNKNOWN, CLOSING, CLOSED ->
-                switch (seen.own()) {
-                    case CLOSED -> Effect.NOTHING;
-                    case CONNECTED -> Effect.SAY_CLOSING;
-                    default -> release(held, Effect.SAY_CLOSED);
-                };
+            case CLOSING -> leave(seen, held, Effect.NOTHING);
+            // Only now has the backend let go of our pages, so that they can be taken back.
+            case UNKNOWN, CLOSED -> leave(seen, held, release(held, Effect.NOTHING));
             default -> Effect.NOTHING;
         };
+    }
+
+    private static Effect leave(Seen seen, Held held, Effect whenClosed) {
+        return switch (seen.own()) {
+            case CLOSED -> whenClosed;
+            case CONNECTED -> Effect.SAY_CLOSING;
+            default -> detach(held, Effect.SAY_CLOSED);
+        };
+    }
+
+    private static Effect detach(Held held, Effect then) {
+        return held.attached() ? Effect.DETACH : then;
     }
 
     private static Effect release(Held held, Effect then) {

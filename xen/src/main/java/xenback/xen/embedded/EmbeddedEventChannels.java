@@ -1,16 +1,16 @@
 package xenback.xen.embedded;
 
 import java.util.BitSet;
+import org.jspecify.annotations.Nullable;
 import xenback.xen.Errno;
 import xenback.xen.XenException;
 import xenback.xen.event.EventChannels;
-import xenback.xen.io.EventFd;
+import xenback.xen.io.EventLoop;
 
 /** What an open /dev/xen/evtchn is on a host, for one domain of the embedded Xen. */
 final class EmbeddedEventChannels implements EventChannels {
     private final EmbeddedXen xen;
     private final EventPorts ports;
-    private final EventFd readable = EventFd.create();
 
     // Under the lock of this object. Each port is queued at most once (it is masked then), so the queue cannot
     // overflow.
@@ -18,16 +18,20 @@ final class EmbeddedEventChannels implements EventChannels {
     private int head;
     private int tail;
     private final BitSet own = new BitSet();
+    private @Nullable EventLoop loop;
+    private EventLoop.@Nullable TurnEnd onEvent;
     private boolean closed;
 
-    EmbeddedEventChannels(EmbeddedXen xen, EventPorts ports) throws XenException {
+    EmbeddedEventChannels(EmbeddedXen xen, EventPorts ports) {
         this.xen = xen;
         this.ports = ports;
     }
 
     @Override
-    public int pollFd() {
-        return readable.fd();
+    public synchronized void listen(EventLoop loop, EventLoop.TurnEnd onEvent) {
+        this.loop = loop;
+        this.onEvent = onEvent;
+        signalIfPending();
     }
 
     @Override
@@ -63,19 +67,14 @@ final class EmbeddedEventChannels implements EventChannels {
     }
 
     @Override
-    public int takePending(int[] into) {
-        readable.reset(); // before looking: an event that comes later signals again
-        synchronized (this) {
-            int count = 0;
-            while (count < into.length && head != tail) {
-                into[count++] = queue[head];
-                head = (head + 1) % queue.length;
-            }
-            if (head != tail) {
-                readable.signal();
-            }
-            return count;
+    public synchronized int takePending(int[] into) {
+        int count = 0;
+        while (count < into.length && head != tail) {
+            into[count++] = queue[head];
+            head = (head + 1) % queue.length;
         }
+        signalIfPending();
+        return count;
     }
 
     @Override
@@ -96,8 +95,8 @@ final class EmbeddedEventChannels implements EventChannels {
             closed = true;
             leaving = (BitSet) own.clone();
             own.clear();
-            readable.signal(); // whoever polls it learns of the end
-            readable.close();
+            loop = null;
+            onEvent = null;
         }
         leaving.stream().forEach(ports::close);
     }
@@ -105,12 +104,15 @@ final class EmbeddedEventChannels implements EventChannels {
     /** Called by a port that has just been masked. */
     synchronized void deliver(int port) {
         if (!closed) {
-            boolean first = head == tail;
             queue[tail] = port;
             tail = (tail + 1) % queue.length;
-            if (first) {
-                readable.signal();
-            }
+            signalIfPending();
+        }
+    }
+
+    private void signalIfPending() {
+        if (head != tail && loop != null && onEvent != null) {
+            loop.signal(onEvent); // once however often, and without a system call between two ends on one loop
         }
     }
 

@@ -10,22 +10,17 @@ public final class EventFd implements AutoCloseable {
     private static final int EFD_CLOEXEC = 0x80000;
     private static final int EFD_NONBLOCK = 0x800;
 
-    private final Arena arena = Arena.ofShared();
     private final int fd;
-    private final MemorySegment one;
-    private final MemorySegment sink;
+    private final MemorySegment one = Arena.ofAuto().allocate(8, 8);
+    private final MemorySegment sink = Arena.ofAuto().allocate(8, 8);
 
-    // write(2) to a counter and read(2) from a non-blocking one fail only in ways that do not matter here (EAGAIN), so
-    // all
-    // threads may share one place for errno.
-    private final MemorySegment ignoredState;
+    // write(2) to a counter and read(2) from a non-blocking one fail only in ways that do not matter here (EAGAIN).
+    private final MemorySegment ignoredState = Libc.newState(Arena.ofAuto());
+    private boolean closed;
 
     private EventFd(int fd) {
         this.fd = fd;
-        one = arena.allocate(8, 8);
         one.set(ValueLayout.JAVA_LONG, 0, 1);
-        sink = arena.allocate(8, 8);
-        ignoredState = Libc.newState(arena);
     }
 
     public static EventFd create() throws XenException {
@@ -37,19 +32,26 @@ public final class EventFd implements AutoCloseable {
         return fd;
     }
 
-    /** Adds one: whoever polls the descriptor wakes. Any thread, no allocation. */
-    public void signal() {
-        Libc.write(ignoredState, fd, one.address(), 8);
+    /** Adds one: whoever polls the descriptor wakes. Nothing happens after {@link #close}. Any thread, no allocation. */
+    public synchronized void signal() {
+        // Under the lock, for a number that was closed may be somebody else's file by now.
+        if (!closed) {
+            Libc.write(ignoredState, fd, one.address(), 8);
+        }
     }
 
-    /** Sets the counter back to zero. One thread at a time, no allocation. */
-    public void reset() {
-        Libc.read(ignoredState, fd, sink.address(), 8);
+    /** Sets the counter back to zero. Any thread, no allocation. */
+    public synchronized void reset() {
+        if (!closed) {
+            Libc.read(ignoredState, fd, sink.address(), 8);
+        }
     }
 
     @Override
-    public void close() {
-        Native.close(fd);
-        arena.close();
+    public synchronized void close() {
+        if (!closed) {
+            closed = true;
+            Native.close(fd);
+        }
     }
 }

@@ -2,12 +2,16 @@ package xenback.xen.io;
 
 import java.lang.System.Logger.Level;
 import java.lang.foreign.MemorySegment;
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
 import java.util.Arrays;
+import java.util.Locale;
 import java.util.Queue;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicReference;
 import org.jspecify.annotations.Nullable;
 import xenback.xen.Errno;
 import xenback.xen.XenException;
@@ -31,12 +35,34 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
         /** io_uring, or an error. */
         URING,
         /** poll(2), and a pool of threads for files. */
-        THREADS
+        THREADS;
+
+        /** As it is typed on a command line. */
+        @Override
+        public String toString() {
+            return name().toLowerCase(Locale.ROOT);
+        }
     }
 
-    /** Work at the end of a turn. Implementations are long-lived objects. */
+    /** Work at the end of a turn. Implementations are long-lived objects, each used with one loop. */
     public abstract static class TurnEnd {
+        private static final VarHandle SIGNALLED;
+
+        static {
+            try {
+                SIGNALLED = MethodHandles.lookup().findVarHandle(TurnEnd.class, "signalled", boolean.class);
+            } catch (ReflectiveOperationException e) {
+                throw new ExceptionInInitializerError(e);
+            }
+        }
+
         private boolean listed; // owned by the loop
+
+        // A link of the stack of signalled work, so that signalling allocates nothing.
+        private @Nullable TurnEnd below;
+
+        @SuppressWarnings("unused") // through SIGNALLED
+        private volatile boolean signalled;
 
         protected abstract void endTurn();
     }
@@ -47,6 +73,9 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
     private static final System.Logger LOG = System.getLogger(EventLoop.class.getName());
     private static final AtomicBoolean FALLBACK_SAID = new AtomicBoolean();
     private static final int NO_SLOT = -1;
+
+    /** How often work may beget work before operations get their turn: the two ends of a ring on one loop need a few. */
+    private static final int ROUNDS_PER_TURN = 8;
 
     private final String name;
     private final Queue<Runnable> tasks = new ConcurrentLinkedQueue<>();
@@ -62,6 +91,9 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
     private int[] tags = new int[64];
     private int[] nextFree = new int[64];
     private int firstFree;
+
+    /** Work signalled by any thread and not listed yet: the top of a stack. */
+    private final AtomicReference<@Nullable TurnEnd> signals = new AtomicReference<>();
 
     private TurnEnd[] turnEnds = new TurnEnd[16];
     private int turnEndCount;
@@ -126,8 +158,24 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
     /** Runs {@code task} on the loop's thread soon; tasks run in the order given. Any thread. */
     public final void execute(Runnable task) {
         tasks.add(task);
-        if (!wakeSent.get() && wakeSent.compareAndSet(false, true)) {
-            wake.signal();
+        wakeUp();
+    }
+
+    /**
+     * Has {@code work} called once at the end of a turn soon, however often it is signalled before. Any thread; from the
+     * loop's own it costs no system call. No allocation.
+     */
+    public final void signal(TurnEnd work) {
+        if ((boolean) TurnEnd.SIGNALLED.getVolatile(work) || !TurnEnd.SIGNALLED.compareAndSet(work, false, true)) {
+            return;
+        }
+        TurnEnd top;
+        do {
+            top = signals.get();
+            work.below = top;
+        } while (!signals.compareAndSet(top, work));
+        if (!inLoop()) {
+            wakeUp();
         }
     }
 
@@ -299,9 +347,15 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
         opened.complete(true);
         poll(wake.fd(), POLLIN, onWake, 0);
         while (!closing) {
-            runTasks();
-            endTurn();
-            step(readyCount == 0 && turnEndCount == 0 && tasks.isEmpty());
+            for (int round = 0; round < ROUNDS_PER_TURN; round++) {
+                runTasks();
+                listSignalled();
+                if (turnEndCount == 0) {
+                    break;
+                }
+                endTurn();
+            }
+            step(readyCount == 0 && turnEndCount == 0 && tasks.isEmpty() && signals.get() == null);
         }
         closeEngine();
     }
@@ -313,6 +367,24 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
         wake.reset();
         wakeSent.set(false);
         poll(wake.fd(), POLLIN, onWake, 0);
+    }
+
+    private void wakeUp() {
+        if (!wakeSent.get() && wakeSent.compareAndSet(false, true)) {
+            wake.signal();
+        }
+    }
+
+    private void listSignalled() {
+        TurnEnd work = signals.get() == null ? null : signals.getAndSet(null);
+        while (work != null) {
+            TurnEnd below = work.below;
+            work.below = null;
+            // The flag goes down before the work is done: a signal that comes while it is done lists it again.
+            TurnEnd.SIGNALLED.setVolatile(work, false);
+            atTurnEnd(work);
+            work = below;
+        }
     }
 
     private void runTasks() {

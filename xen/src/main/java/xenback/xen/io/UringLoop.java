@@ -126,9 +126,11 @@ final class UringLoop extends EventLoop {
     @Override
     void step(boolean wait) {
         dispatchReady();
-        // GETEVENTS also where we do not wait: with DEFER_TASKRUN completions are produced only then.
-        boolean sleep = wait && cqTail() == cqHead;
-        enter(sleep ? 1 : 0);
+        boolean completed = cqTail() != cqHead;
+        if (sqTail != sqSubmitted || !completed) {
+            // GETEVENTS also where we do not wait: with DEFER_TASKRUN completions are produced only then.
+            enter(wait && !completed ? 1 : 0);
+        }
         int tail = cqTail();
         // Bounded by what was there at the start of the sweep.
         while (cqHead != tail) {
