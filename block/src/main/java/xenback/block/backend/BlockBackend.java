@@ -93,7 +93,7 @@ public final class BlockBackend implements AutoCloseable {
         @Override
         public SequencedMap<String, String> offer() {
             SequencedMap<String, String> nodes = new LinkedHashMap<>();
-            nodes.put("max-ring-page-order", "0");
+            nodes.put("max-ring-page-order", Integer.toString(BlkifParameters.MAX_RING_PAGE_ORDER));
             return nodes;
         }
 

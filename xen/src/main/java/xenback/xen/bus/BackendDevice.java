@@ -27,6 +27,8 @@ final class BackendDevice {
     /** More steps than any way through the machine has; a guest that changes its mind faster waits for the next poke. */
     private static final int STEPS_PER_POKE = 16;
 
+    private static final long LOG_INTERVAL_NANOS = Duration.ofSeconds(1).toNanos();
+
     private static final String STATE = "state";
     private static final String HOTPLUG_STATUS = "hotplug-status";
 
@@ -42,6 +44,7 @@ final class BackendDevice {
     // Owned by the device's thread.
     private Held held = Held.NOTHING;
     private long offeredAtNanos;
+    private long nextLogNanos = System.nanoTime();
 
     /** Why the session cannot go on; set by any thread, cleared by the device's. */
     private volatile @Nullable String brokenBecause;
@@ -233,9 +236,16 @@ final class BackendDevice {
         }
     }
 
-    /** Tells the toolstack what went wrong, where Linux' xenbus_dev_error does. */
+    /**
+     * Tells the toolstack what went wrong, where Linux' xenbus_dev_error does. The log gets a line per second at most: a guest
+     * that connects wrongly again and again must not fill it (the class of XSA-43).
+     */
     private void report(@Nullable String what) throws XenException {
-        LOG.log(Level.ERROR, "{0}: {1}", address.xenbusPath(), what);
+        long now = System.nanoTime();
+        if (now - nextLogNanos >= 0) {
+            nextLogNanos = now + LOG_INTERVAL_NANOS;
+            LOG.log(Level.ERROR, "{0}: {1}", address.xenbusPath(), what);
+        }
         store.write(
                 store.domainPath(bus.domid())
                         .child("error")
