@@ -122,7 +122,7 @@ final class EmbeddedServing implements Serving {
     }
 
     private void begin() throws XenException, InterruptedException {
-        announcer.log("XENSTORED_PATH=" + xen.storeSocket());
+        announcer.log("XENSTORED_PATH=" + xen.storeSocket().toAbsolutePath());
         BlockBackend started = BlockBackend.start(xen.domain0(), engine, this::onBlockEvent);
         backend = started;
         List<NbdExport> exports = new ArrayList<>();
