@@ -183,7 +183,9 @@ final class BackendDevice {
             write(Map.of("store-status", "open"));
         } catch (XenException e) {
             held = new Held(Store.FAILED, held.connected(), held.broken());
-            report(e.getMessage());
+            // The instance has told its user already, in the words of its kind of device.
+            LOG.log(Level.INFO, address.xenbusPath() + ": its store cannot be opened", e);
+            record(e.getMessage());
             // hotplug-error is what libxl shows to the user of xl; store-status is what our hotplug script waits for.
             write(Map.of("hotplug-error", String.valueOf(e.getMessage()), "store-status", "error"));
         }
@@ -233,9 +235,13 @@ final class BackendDevice {
         }
     }
 
-    /** Tells the toolstack what went wrong, where Linux' xenbus_dev_error does. */
-    private void report(@Nullable String what) throws XenException {
+    private void report(String what) throws XenException {
         LOG.log(Level.ERROR, "{0}: {1}", address.xenbusPath(), what);
+        record(what);
+    }
+
+    /** Tells the toolstack what went wrong, where Linux' xenbus_dev_error does. */
+    private void record(@Nullable String what) throws XenException {
         store.write(
                 store.domainPath(bus.domid())
                         .child("error")
