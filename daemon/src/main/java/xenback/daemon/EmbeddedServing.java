@@ -125,7 +125,7 @@ final class EmbeddedServing implements Serving {
     }
 
     private void begin() throws XenException, InterruptedException {
-        announcer.log("XENSTORED_PATH=" + xen.storeSocket());
+        announcer.log("XENSTORED_PATH=" + xen.storeSocket().toAbsolutePath());
         BlockBackend started = BlockBackend.start(xen.domain0(), this::loopOf, this::onBlockEvent);
         backend = started;
         List<NbdExport> exports = new ArrayList<>();

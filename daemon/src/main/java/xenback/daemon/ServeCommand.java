@@ -13,6 +13,8 @@ import java.util.concurrent.CountDownLatch;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
+import xenback.block.nbd.NbdServer;
+import xenback.xen.XenException;
 import xenback.xen.io.EventLoop;
 
 /** {@code xenback serve}: checks what was asked, serves until a signal comes, and cleans up. */
@@ -143,6 +145,11 @@ final class ServeCommand implements Callable<Integer> {
                 throw UserError.failure("--nbd-socket " + nbdSocket + ": its directory does not exist; make it first");
             }
             addresses.add(UnixDomainSocketAddress.of(RunDir.bindable(nbdSocket)));
+            try {
+                NbdServer.requireFree(nbdSocket);
+            } catch (XenException e) {
+                throw UserError.failure("--nbd-socket " + Reason.line(e), e);
+            }
         }
         if (nbdTcp != null) {
             InetSocketAddress address = TcpAddress.parse(nbdTcp);

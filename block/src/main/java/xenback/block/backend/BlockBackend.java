@@ -107,6 +107,12 @@ public final class BlockBackend implements AutoCloseable {
                     store.read(node.child("direct-io-safe")).orElse("0").equals("1");
             Path path = path(params);
             try {
+                if (!path.isAbsolute()) {
+                    throw new XenException(
+                            Errno.EINVAL,
+                            address.xenbusPath()
+                                    + ": params must be the absolute path of an image file or block device");
+                }
                 Disk opened = FileDisk.open(path, !mode.contains("w"), direct);
                 disk = opened;
                 rows.add(new Row(name, address.frontendDomid(), address.devid(), opened, counters));
@@ -194,15 +200,9 @@ public final class BlockBackend implements AutoCloseable {
             return open;
         }
 
-        private Path path(String params) throws XenException {
-            // qdisk and tap kinds put the format before the target; libxl spells raw "aio".
-            String target = params.startsWith("aio:") || params.startsWith("raw:") ? params.substring(4) : params;
-            if (!target.startsWith("/")) {
-                throw new XenException(
-                        Errno.EINVAL,
-                        address.xenbusPath() + ": params must be the absolute path of an image file or block device");
-            }
-            return Path.of(target);
+        /** The qdisk and tap kinds put the format before the target; libxl spells raw "aio". */
+        private static Path path(String params) {
+            return Path.of(params.startsWith("aio:") || params.startsWith("raw:") ? params.substring(4) : params);
         }
 
         private void tell(BlockEvent event) {

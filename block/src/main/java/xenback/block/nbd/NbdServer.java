@@ -225,7 +225,26 @@ public final class NbdServer implements AutoCloseable {
         }
     }
 
+    /**
+     * Finds out whether {@link #start(Path, List)} would take this path, and changes nothing. What is found may have changed
+     * by then; {@code start} checks again.
+     *
+     * @throws XenException as {@code start} would for a path that is taken
+     */
+    public static void requireFree(Path socket) throws XenException {
+        if (isStale(socket)) {
+            LOG.log(Level.TRACE, "{0} will be replaced", socket);
+        }
+    }
+
     private static void removeStale(Path socket) throws XenException {
+        if (isStale(socket)) {
+            removeSocket(socket); // if it stays, the bind says why
+        }
+    }
+
+    /** True for the socket of a server that is gone, false if nothing is there. */
+    private static boolean isStale(Path socket) throws XenException {
         try {
             int mode = (Integer) Files.getAttribute(socket, "unix:mode", LinkOption.NOFOLLOW_LINKS);
             if ((mode & FILE_TYPE) != FILE_TYPE_SOCKET) {
@@ -235,9 +254,9 @@ public final class NbdServer implements AutoCloseable {
                 throw new XenException(
                         Errno.EADDRINUSE, socket + ": another server answers there; stop it or choose another path");
             }
-            Files.deleteIfExists(socket);
+            return true;
         } catch (NoSuchFileException e) {
-            LOG.log(Level.TRACE, "{0} is free", socket);
+            return false;
         } catch (XenException e) {
             throw e;
         } catch (IOException e) {

@@ -186,7 +186,9 @@ final class BackendDevice {
             write(Map.of("store-status", "open"));
         } catch (XenException e) {
             held = new Held(Store.FAILED, held.connected(), held.broken());
-            report(e.getMessage());
+            // The instance has told its user already, in the words of its kind of device.
+            LOG.log(Level.INFO, address.xenbusPath() + ": its store cannot be opened", e);
+            record(e.getMessage());
             // hotplug-error is what libxl shows to the user of xl; store-status is what our hotplug script waits for.
             write(Map.of("hotplug-error", String.valueOf(e.getMessage()), "store-status", "error"));
         }
@@ -237,15 +239,20 @@ final class BackendDevice {
     }
 
     /**
-     * Tells the toolstack what went wrong, where Linux' xenbus_dev_error does. The log gets a line per second at most: a guest
-     * that connects wrongly again and again must not fill it (the class of XSA-43).
+     * Says in the log and to the toolstack what went wrong. The log gets a line per second at most: a guest that connects
+     * wrongly again and again must not fill it (the class of XSA-43).
      */
-    private void report(@Nullable String what) throws XenException {
+    private void report(String what) throws XenException {
         long now = System.nanoTime();
         if (now - nextLogNanos >= 0) {
             nextLogNanos = now + LOG_INTERVAL_NANOS;
             LOG.log(Level.ERROR, "{0}: {1}", address.xenbusPath(), what);
         }
+        record(what);
+    }
+
+    /** Tells the toolstack what went wrong, where Linux' xenbus_dev_error does. */
+    private void record(@Nullable String what) throws XenException {
         store.write(
                 store.domainPath(bus.domid())
                         .child("error")

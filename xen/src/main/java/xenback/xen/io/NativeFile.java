@@ -201,7 +201,8 @@ public final class NativeFile implements AutoCloseable {
             return Libc.fcntl(state, fd, F_OFD_SETLK, flock.address());
         });
         if (result == -Errno.EAGAIN.number() || result == -Errno.EACCES.number()) {
-            throw new XenException(Errno.EBUSY, path + ": in use by another process");
+            throw new XenException(
+                    Errno.EBUSY, path + ": in use by another process; end it first (fuser -v " + path + " names it)");
         } else if (result < 0) {
             throw Native.failure(path + ": lock", (int) -result);
         }
