@@ -39,10 +39,11 @@ public final class BlockBackend implements AutoCloseable {
         this.listener = listener;
     }
 
-    /** Starts to serve the domain that {@code xen} stands for; each session's queue lives on a loop from {@code loops}. */
-    public static BlockBackend start(Xen xen, LoopSource loops, BlockEvent.Listener listener) throws XenException {
+    /** Starts to serve one kind in the domain that {@code xen} stands for; each session's queue lives on a loop from {@code loops}. */
+    public static BlockBackend start(Xen xen, String kind, LoopSource loops, BlockEvent.Listener listener)
+            throws XenException {
         BlockBackend backend = new BlockBackend(xen, loops, listener);
-        backend.bus = BackendBus.start(xen, KIND, backend::attach);
+        backend.bus = BackendBus.start(xen, kind, backend::attach);
         return backend;
     }
 
