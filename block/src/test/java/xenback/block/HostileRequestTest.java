@@ -86,7 +86,9 @@ class HostileRequestTest {
                     assertRule(frontend, Rule.BAD_GRANT, request);
                 }
             }
-            assertThat(frontend.counters().errors()).as("no rule is the disk's fault").isZero();
+            assertThat(frontend.counters().errors())
+                    .as("no rule is the disk's fault")
+                    .isZero();
             assertThat(frontend.counters().inFlight()).isZero();
             assertThat(Files.readAllBytes(image)).as("nothing was written").containsOnly(0);
         }
@@ -169,7 +171,8 @@ class HostileRequestTest {
                 }
                 frontend.awaitAnswers();
             }
-            assertThat(frontend.counters().violations(Rule.UNSUPPORTED_OPERATION)).isEqualTo(20_000);
+            assertThat(frontend.counters().violations(Rule.UNSUPPORTED_OPERATION))
+                    .isEqualTo(20_000);
             assertThat(log.lines()).isNotEmpty().hasSizeLessThan(100);
             assertThat(log.lines().getFirst()).contains("xbdback1i51712", "domain 1", "UNSUPPORTED_OPERATION");
         }

@@ -60,7 +60,9 @@ class HostileRingTest {
 
         frontend.awaitBackend(XenbusState.CLOSING);
         Await.until(() -> frontend.error().contains("RING_OVERFLOW"), frontend::error);
-        assertThat(machine.xen.domain0().mappedGrants()).as("only the other guest's ring").isOne();
+        assertThat(machine.xen.domain0().mappedGrants())
+                .as("only the other guest's ring")
+                .isOne();
         frontend.takeBack(); // everything is given back although the guest has not closed yet
         assertThat(other.works()).isTrue();
 

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Random;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -19,8 +20,22 @@ import xenback.xen.io.EventLoop.Engine;
  */
 class HostileStoreTest {
     private static final List<String> NO_NUMBERS = List.of(
-            "", "-1", "4294967296", "18446744073709551616", "1e3", " 2", "2 ", "0x10", "+1", "\u00d9\u00a1", "8\n", "8\0",
-            "\u001b[31m8", "1".repeat(2000), "8,9", "NaN");
+            "",
+            "-1",
+            "4294967296",
+            "18446744073709551616",
+            "1e3",
+            " 2",
+            "2 ",
+            "0x10",
+            "+1",
+            "\u00d9\u00a1",
+            "8\n",
+            "8\0",
+            "\u001b[31m8",
+            "1".repeat(2000),
+            "8,9",
+            "NaN");
 
     @TempDir
     private Path dir;
@@ -85,7 +100,8 @@ class HostileStoreTest {
         values.add("0");
         values.add("131072");
         for (String value : values) {
-            assertRefused("event-channel '" + value + "'", "event-channel", () -> frontend.write("event-channel", value));
+            assertRefused(
+                    "event-channel '" + value + "'", "event-channel", () -> frontend.write("event-channel", value));
         }
         assertRefused("no event-channel", "event-channel", () -> frontend.remove("event-channel"));
         assertStillServes();
@@ -93,7 +109,8 @@ class HostileStoreTest {
 
     @Test
     void refusesUnknownProtocols() throws Exception {
-        for (String value : new String[] {"", "x86_64-abi ", "ia64-abi", "x86_64-abi\n", "\u001b[2J", "p".repeat(2000)}) {
+        for (String value :
+                new String[] {"", "x86_64-abi ", "ia64-abi", "x86_64-abi\n", "\u001b[2J", "p".repeat(2000)}) {
             assertRefused("protocol '" + value + "'", "protocol", () -> frontend.write("protocol", value));
         }
         assertStillServes();
@@ -159,10 +176,11 @@ class HostileStoreTest {
 
     @Test
     void lastsThroughStatesInAnyOrder() throws Exception {
-        java.util.Random random = new java.util.Random(350);
+        Random random = new Random(350);
+        List<XenbusState> states = List.of(XenbusState.values());
         frontend.connect();
         for (int i = 0; i < 500; i++) {
-            frontend.state(XenbusState.values()[random.nextInt(9)]);
+            frontend.state(states.get(random.nextInt(states.size())));
         }
         frontend.state(XenbusState.CLOSED);
         frontend.awaitBackend(XenbusState.CLOSED);

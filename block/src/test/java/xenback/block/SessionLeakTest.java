@@ -103,7 +103,9 @@ class SessionLeakTest {
                 machine.toolstack.detach(Machine.vbd(1, XVDA, image, "w"), true);
                 machine.toolstack.removeHome(1);
                 frontend.close();
-                Await.until(() -> machine.backend().devices().isEmpty(), () -> "devices " + machine.backend().devices());
+                Await.until(
+                        () -> machine.backend().devices().isEmpty(),
+                        () -> "devices " + machine.backend().devices());
                 assertThat(machine.xen.domain0().mappedGrants()).isZero();
                 assertThat(machine.xen.domain0().openPorts()).isZero();
                 if (i == 2) {
@@ -125,7 +127,9 @@ class SessionLeakTest {
             machine.restartBackend();
             assertThat(machine.xen.domain0().mappedGrants()).isZero();
             assertThat(machine.xen.domain0().openPorts()).isZero();
-            assertThat(frontend.backendState()).as("nothing is said in the store").isEqualTo(XenbusState.CONNECTED);
+            assertThat(frontend.backendState())
+                    .as("nothing is said in the store")
+                    .isEqualTo(XenbusState.CONNECTED);
             frontend.takeBack();
             frontend.state(XenbusState.CLOSED);
             frontend.awaitBackend(XenbusState.CLOSED);

@@ -62,7 +62,8 @@ record BlkifParameters(int ringGref, int eventPort, Abi abi) {
         }
     }
 
-    private static long number(StorePath frontend, String key, Optional<String> text, long least, long limit) throws XenException {
+    private static long number(StorePath frontend, String key, Optional<String> text, long least, long limit)
+            throws XenException {
         String value = text.orElse("");
         long number = value.isEmpty() || value.length() > 10 ? -1 : 0;
         for (int i = 0; number >= 0 && i < value.length(); i++) {

@@ -116,6 +116,7 @@ class BlkifLayoutTest {
         for (String unknown : new String[] {"", "x86_64-abi ", "X86_64-ABI", "x86_64", "riscv-abi", "x86_32-abi\0"}) {
             assertThat(Abi.of(unknown)).as(unknown).isEmpty();
         }
-        assertThat(Abi.assumed().layout().requestBytes()).isEqualTo(Abi.NATIVE.wireName().startsWith("x86") ? 108 : 112);
+        assertThat(Abi.assumed().layout().requestBytes())
+                .isEqualTo(Abi.NATIVE.wireName().startsWith("x86") ? 108 : 112);
     }
 }

@@ -61,7 +61,9 @@ class BlkifRequestTest {
             }
             assertThat(slot.get(ValueLayout.JAVA_SHORT, 2)).isEqualTo((short) round);
             for (long at = layout.segmentsAt() + 8L * segments; at < layout.requestBytes(); at++) {
-                assertThat(slot.get(ValueLayout.JAVA_BYTE, at)).as("byte %d", at).isZero();
+                assertThat(slot.get(ValueLayout.JAVA_BYTE, at))
+                        .as("byte %d", at)
+                        .isZero();
             }
         }
     }
@@ -100,7 +102,8 @@ class BlkifRequestTest {
             MemorySegment.copy(bytes, 0, SLOT, ValueLayout.JAVA_BYTE, 0, 112);
             for (Abi abi : Abi.values()) {
                 request.decode(SLOT, abi.layout());
-                assertThat(request.id()).isEqualTo(SLOT.get(ValueLayout.JAVA_LONG_UNALIGNED, abi == Abi.X86_32 ? 4 : 8));
+                assertThat(request.id())
+                        .isEqualTo(SLOT.get(ValueLayout.JAVA_LONG_UNALIGNED, abi == Abi.X86_32 ? 4 : 8));
                 Rule rule = request.check(SIZE_BYTES, 512, round % 2 == 0);
                 if (rule == Rule.NONE) {
                     assertInside(request);
@@ -129,9 +132,8 @@ class BlkifRequestTest {
     @Test
     void offersReadsWritesAndFlushesOnly() {
         for (int operation = 0; operation < 256; operation++) {
-            boolean known = operation == Blkif.OP_READ
-                    || operation == Blkif.OP_WRITE
-                    || operation == Blkif.OP_FLUSH_DISKCACHE;
+            boolean known =
+                    operation == Blkif.OP_READ || operation == Blkif.OP_WRITE || operation == Blkif.OP_FLUSH_DISKCACHE;
             assertThat(check(operation, 0, 0, 7))
                     .as("operation %d", operation)
                     .isEqualTo(known ? Rule.NONE : Rule.UNSUPPORTED_OPERATION);
@@ -143,7 +145,9 @@ class BlkifRequestTest {
     void needsSegmentsExceptToFlush() {
         assertThat(check(Blkif.OP_READ, 0)).isEqualTo(Rule.NO_SEGMENTS);
         assertThat(check(Blkif.OP_WRITE, 0)).isEqualTo(Rule.NO_SEGMENTS);
-        assertThat(check(Blkif.OP_FLUSH_DISKCACHE, -1)).as("its sector means nothing").isEqualTo(Rule.NONE);
+        assertThat(check(Blkif.OP_FLUSH_DISKCACHE, -1))
+                .as("its sector means nothing")
+                .isEqualTo(Rule.NONE);
     }
 
     @Test
@@ -155,7 +159,9 @@ class BlkifRequestTest {
                 BlkifRequest request = new BlkifRequest();
                 request.decode(SLOT, abi.layout());
                 Rule expected = count == 0 ? Rule.NO_SEGMENTS : count <= 11 ? Rule.NONE : Rule.TOO_MANY_SEGMENTS;
-                assertThat(request.check(SIZE_BYTES, 512, false)).as("%d segments", count).isEqualTo(expected);
+                assertThat(request.check(SIZE_BYTES, 512, false))
+                        .as("%d segments", count)
+                        .isEqualTo(expected);
             }
         }
     }
@@ -164,10 +170,10 @@ class BlkifRequestTest {
     void judgesEveryPairOfSectors() {
         for (int first = 0; first < 256; first++) {
             for (int last = 0; last < 256; last++) {
-                Rule expected = last < first
-                        ? Rule.SEGMENT_BACKWARDS
-                        : last > 7 ? Rule.SEGMENT_BEYOND_PAGE : Rule.NONE;
-                assertThat(check(Blkif.OP_READ, 0, first, last)).as("%d..%d", first, last).isEqualTo(expected);
+                Rule expected = last < first ? Rule.SEGMENT_BACKWARDS : last > 7 ? Rule.SEGMENT_BEYOND_PAGE : Rule.NONE;
+                assertThat(check(Blkif.OP_READ, 0, first, last))
+                        .as("%d..%d", first, last)
+                        .isEqualTo(expected);
                 assertThat(check(Blkif.OP_READ, 0, 0, 7, first, last))
                         .as("second %d..%d", first, last)
                         .isEqualTo(expected);
@@ -177,20 +183,34 @@ class BlkifRequestTest {
 
     @Test
     void keepsReadOnlyDisksFromEveryWayToWrite() {
-        assertThat(request(Blkif.OP_WRITE, 0, 0, 7).check(SIZE_BYTES, 512, true)).isEqualTo(Rule.WRITE_TO_READ_ONLY);
+        assertThat(request(Blkif.OP_WRITE, 0, 0, 7).check(SIZE_BYTES, 512, true))
+                .isEqualTo(Rule.WRITE_TO_READ_ONLY);
         assertThat(request(Blkif.OP_FLUSH_DISKCACHE, 0, 0, 7).check(SIZE_BYTES, 512, true))
                 .isEqualTo(Rule.WRITE_TO_READ_ONLY);
-        assertThat(request(Blkif.OP_FLUSH_DISKCACHE, 0).check(SIZE_BYTES, 512, true)).isEqualTo(Rule.NONE);
+        assertThat(request(Blkif.OP_FLUSH_DISKCACHE, 0).check(SIZE_BYTES, 512, true))
+                .isEqualTo(Rule.NONE);
         assertThat(request(Blkif.OP_READ, 0, 0, 7).check(SIZE_BYTES, 512, true)).isEqualTo(Rule.NONE);
     }
 
     @ParameterizedTest
     @CsvSource({
-        "0, 8, NONE", "992, 8, NONE", "993, 8, BEYOND_END", "999, 1, NONE", "1000, 1, BEYOND_END",
-        "999, 2, BEYOND_END", "1001, 1, BEYOND_END", "4294967296, 1, BEYOND_END",
-        "9223372036854775807, 1, BEYOND_END", "9223372036854775807, 8, BEYOND_END",
-        "-1, 1, BEYOND_END", "-1, 8, BEYOND_END", "-8, 8, BEYOND_END", "-9223372036854775808, 8, BEYOND_END",
-        "18014398509481984, 8, BEYOND_END", "36028797018963968, 8, BEYOND_END", "36028797018963969, 8, BEYOND_END"
+        "0, 8, NONE",
+        "992, 8, NONE",
+        "993, 8, BEYOND_END",
+        "999, 1, NONE",
+        "1000, 1, BEYOND_END",
+        "999, 2, BEYOND_END",
+        "1001, 1, BEYOND_END",
+        "4294967296, 1, BEYOND_END",
+        "9223372036854775807, 1, BEYOND_END",
+        "9223372036854775807, 8, BEYOND_END",
+        "-1, 1, BEYOND_END",
+        "-1, 8, BEYOND_END",
+        "-8, 8, BEYOND_END",
+        "-9223372036854775808, 8, BEYOND_END",
+        "18014398509481984, 8, BEYOND_END",
+        "36028797018963968, 8, BEYOND_END",
+        "36028797018963969, 8, BEYOND_END"
     })
     void keepsRequestsOnTheDiskHoweverTheSumOverflows(long sector, int sectors, Rule expected) {
         assertThat(check(Blkif.OP_READ, sector, 0, sectors - 1)).isEqualTo(expected);

@@ -80,7 +80,9 @@ class BackendMachineTest {
             for (Held held : everyHeld()) {
                 for (int luck = 0; luck < 4; luck++) {
                     Walk walk = new Walk(start, held, (luck & 1) != 0, (luck & 2) != 0);
-                    assertThat(walk.toRest()).as("from %s with %s: %s", start, held, walk.effects).isTrue();
+                    assertThat(walk.toRest())
+                            .as("from %s with %s: %s", start, held, walk.effects)
+                            .isTrue();
                 }
             }
         }
@@ -135,8 +137,8 @@ class BackendMachineTest {
     })
     void answersEachFrontendStateByTheTable(
             XenbusState frontend, XenbusState own, boolean connected, XenbusState ownAfter, boolean connectedAfter) {
-        Walk walk = new Walk(
-                new Seen(true, own, frontend, true, true), new Held(Store.OPEN, connected, false), true, true);
+        Walk walk =
+                new Walk(new Seen(true, own, frontend, true, true), new Held(Store.OPEN, connected, false), true, true);
         assertThat(walk.toRest()).isTrue();
         assertThat(walk.seen.own()).isEqualTo(ownAfter);
         assertThat(walk.held).isEqualTo(new Held(Store.OPEN, connectedAfter, false));
@@ -152,7 +154,9 @@ class BackendMachineTest {
                             && (frontend == INITIALISED || frontend == CONNECTED || frontend == CLOSING);
                     Walk walk = new Walk(start, held, true, true);
                     assertThat(walk.toRest()).isTrue();
-                    assertThat(walk.seen.own()).as("from %s with %s", start, held).isEqualTo(live ? CLOSING : CLOSED);
+                    assertThat(walk.seen.own())
+                            .as("from %s with %s", start, held)
+                            .isEqualTo(live ? CLOSING : CLOSED);
                     if (!live) {
                         assertThat(walk.held.connected()).isFalse();
                         assertThat(walk.held.store()).isNotEqualTo(Store.OPEN);
@@ -165,7 +169,10 @@ class BackendMachineTest {
     @Test
     void holdsStateTwoUntilTheHotplugScriptIsDone() {
         Walk walk = new Walk(
-                new Seen(true, INITIALISING, INITIALISED, true, false), new Held(Store.CLOSED, false, false), true, true);
+                new Seen(true, INITIALISING, INITIALISED, true, false),
+                new Held(Store.CLOSED, false, false),
+                true,
+                true);
         walk.toRest();
         assertThat(walk.effects).containsExactly(Effect.OFFER, Effect.OPEN_STORE);
         walk.seen = new Seen(true, walk.seen.own(), INITIALISED, true, true);
@@ -176,7 +183,10 @@ class BackendMachineTest {
     @Test
     void triesAStoreThatFailedOnlyAfterANewOffer() {
         Walk walk = new Walk(
-                new Seen(true, INITIALISING, INITIALISING, true, true), new Held(Store.CLOSED, false, false), false, true);
+                new Seen(true, INITIALISING, INITIALISING, true, true),
+                new Held(Store.CLOSED, false, false),
+                false,
+                true);
         walk.toRest();
         assertThat(walk.effects).containsExactly(Effect.OFFER, Effect.OPEN_STORE);
         walk.toRest();

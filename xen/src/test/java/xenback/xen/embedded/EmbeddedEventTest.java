@@ -205,8 +205,8 @@ class EmbeddedEventTest {
         try (EventLoop loop = EventLoop.start("events", EventLoop.Engine.URING)) {
             while (seen.size() < count) {
                 CountDownLatch readable = new CountDownLatch(1);
-                loop.execute(() ->
-                        loop.poll(back.pollFd(), EventLoop.POLLIN, (tag, result) -> readable.countDown(), 0));
+                loop.execute(
+                        () -> loop.poll(back.pollFd(), EventLoop.POLLIN, (tag, result) -> readable.countDown(), 0));
                 assertThat(readable.await(10, TimeUnit.SECONDS))
                         .as("%d of %d taken", seen.size(), count)
                         .isTrue();
@@ -282,7 +282,9 @@ class EmbeddedEventTest {
             for (Thread thread : threads) {
                 thread.join();
             }
-            assertThat(all.await(10, TimeUnit.SECONDS)).as("seen %s of %s", seen, sent).isTrue();
+            assertThat(all.await(10, TimeUnit.SECONDS))
+                    .as("seen %s of %s", seen, sent)
+                    .isTrue();
             assertThat(wakeUps.get()).isBetween(senders, senders * rounds);
         }
     }

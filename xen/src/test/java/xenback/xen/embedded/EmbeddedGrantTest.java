@@ -98,11 +98,15 @@ class EmbeddedGrantTest {
         int invalid = guest.allocateGrefs(1)[0];
         assertThat(copyOne(Direction.FROM_GUEST, 1, invalid)).isEqualTo(GrantStatus.GENERAL_ERROR);
         for (int gref : new int[] {-1, 0, 7, GrantEntries.ENTRY_LIMIT, Integer.MAX_VALUE, Integer.MIN_VALUE}) {
-            assertThat(copyOne(Direction.FROM_GUEST, 1, gref)).as("gref %d", gref).isEqualTo(GrantStatus.BAD_GREF);
+            assertThat(copyOne(Direction.FROM_GUEST, 1, gref))
+                    .as("gref %d", gref)
+                    .isEqualTo(GrantStatus.BAD_GREF);
         }
         for (int frame : new int[] {64, -1, Integer.MAX_VALUE, Integer.MIN_VALUE}) {
             int beyond = permit(0, frame, false);
-            assertThat(copyOne(Direction.FROM_GUEST, 1, beyond)).as("frame %d", frame).isEqualTo(GrantStatus.BAD_PAGE);
+            assertThat(copyOne(Direction.FROM_GUEST, 1, beyond))
+                    .as("frame %d", frame)
+                    .isEqualTo(GrantStatus.BAD_PAGE);
             assertRefused(Errno.EINVAL, () -> grants.map(1, new int[] {beyond}, true));
         }
         for (int domid : new int[] {2, -1, 0x7FF0, Integer.MAX_VALUE}) {
@@ -252,10 +256,10 @@ class EmbeddedGrantTest {
     /** What the kernel says of the page at an address: writing to a read-only one would end the JVM. */
     private static String rights(long address) throws IOException {
         for (String line : Files.readAllLines(Path.of("/proc/self/maps"))) {
-            String[] range = line.substring(0, line.indexOf(' ')).split("-");
+            String[] range = line.substring(0, line.indexOf(' ')).split("-", 2);
             if (Long.compareUnsigned(address, Long.parseUnsignedLong(range[0], 16)) >= 0
                     && Long.compareUnsigned(address, Long.parseUnsignedLong(range[1], 16)) < 0) {
-                return line.split(" ")[1];
+                return line.split(" ", 3)[1];
             }
         }
         return "not mapped";
@@ -401,6 +405,8 @@ class EmbeddedGrantTest {
         guest.freePages(first);
         assertRefused(Errno.ENOMEM, () -> guest.allocatePages(33));
         Granter.Pages again = guest.allocatePages(32);
-        assertThat(again.memory().mismatch(arena.allocate(32 * PAGE_BYTES))).as("zeroed").isEqualTo(-1);
+        assertThat(again.memory().mismatch(arena.allocate(32 * PAGE_BYTES)))
+                .as("zeroed")
+                .isEqualTo(-1);
     }
 }

@@ -209,7 +209,8 @@ class RingCountersTest {
 
     @Test
     void startsWithCountersAtZeroAndEventsAtOne() {
-        MemorySegment page = arena.allocate(RingLayout.PAGE_BYTES, RingLayout.PAGE_BYTES).fill((byte) 0x5A);
+        MemorySegment page =
+                arena.allocate(RingLayout.PAGE_BYTES, RingLayout.PAGE_BYTES).fill((byte) 0x5A);
         SharedMemory memory = new SharedMemory(page);
         new FrontRing(page, 112);
         assertThat(memory.intAcquire(RingLayout.REQ_PROD)).isZero();

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import java.lang.foreign.Arena;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.locks.LockSupport;
 import java.util.function.BooleanSupplier;
 import org.junit.jupiter.api.Test;
 
@@ -19,18 +20,14 @@ class RingHoldOffRaceTest {
     void aRequestIsEitherNotifiedOrFound() throws InterruptedException {
         try (Arena arena = Arena.ofShared()) {
             SharedRing ring = new SharedRing(arena, 1, -ROUNDS / 2);
-            race(
-                    () -> ring.putRequest(1),
-                    () -> ring.front.push(),
-                    () -> ring.back.rearm(),
-                    () -> {
-                        ring.back.beginSweep();
-                        ring.takeRequest();
-                        ring.putResponse(1);
-                        ring.back.push();
-                        ring.front.beginSweep();
-                        ring.takeResponse();
-                    });
+            race(() -> ring.putRequest(1), () -> ring.front.push(), () -> ring.back.rearm(), () -> {
+                ring.back.beginSweep();
+                ring.takeRequest();
+                ring.putResponse(1);
+                ring.back.push();
+                ring.front.beginSweep();
+                ring.takeResponse();
+            });
         }
     }
 
@@ -55,8 +52,7 @@ class RingHoldOffRaceTest {
         }
     }
 
-    private static void race(
-            Runnable before, BooleanSupplier publish, BooleanSupplier sleep, Runnable after)
+    private static void race(Runnable before, BooleanSupplier publish, BooleanSupplier sleep, Runnable after)
             throws InterruptedException {
         AtomicInteger started = new AtomicInteger();
         AtomicInteger ended = new AtomicInteger();
@@ -82,13 +78,15 @@ class RingHoldOffRaceTest {
         }
         started.setRelease(ROUNDS);
         consumer.join();
-        assertThat(forbidden).as("rounds in which both ends overlooked each other").isZero();
+        assertThat(forbidden)
+                .as("rounds in which both ends overlooked each other")
+                .isZero();
     }
 
     private static void awaitAtLeast(AtomicInteger counter, int round) {
         for (int spins = 1; counter.getAcquire() < round; spins++) {
             if (spins % 1000 == 0) {
-                Thread.yield(); // on a busy machine the other thread may not be running at all
+                LockSupport.parkNanos(1); // on a busy machine the other thread may not be running at all
             } else {
                 Thread.onSpinWait();
             }

@@ -61,7 +61,9 @@ class RingReadOnceTest {
         back.putResponse(copy, 12);
         back.push();
         assertThat(memory.readsOf(RingLayout.RSP_EVENT)).isOne();
-        assertThat(memory.readsOf(RingLayout.RSP_PROD)).as("our own counter is never believed from the page").isZero();
+        assertThat(memory.readsOf(RingLayout.RSP_PROD))
+                .as("our own counter is never believed from the page")
+                .isZero();
     }
 
     @Test

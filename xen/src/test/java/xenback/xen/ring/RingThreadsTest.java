@@ -88,7 +88,8 @@ class RingThreadsTest {
             do {
                 assertThat(back.beginSweep()).isTrue();
                 while (back.takeRequest(copy)) {
-                    assertThat(copy.get(java.lang.foreign.ValueLayout.JAVA_LONG, 0)).isEqualTo(taken++);
+                    assertThat(copy.get(java.lang.foreign.ValueLayout.JAVA_LONG, 0))
+                            .isEqualTo(taken++);
                     back.putResponse(copy, 16);
                     if (random.nextInt(8) == 0) {
                         pushResponses(back);
@@ -111,7 +112,9 @@ class RingThreadsTest {
 
     /** An event is one bit: however many were sent, one wake-up takes them all. */
     private static void await(Semaphore event, String who) throws InterruptedException {
-        assertThat(event.tryAcquire(10, TimeUnit.SECONDS)).as("%s is never woken", who).isTrue();
+        assertThat(event.tryAcquire(10, TimeUnit.SECONDS))
+                .as("%s is never woken", who)
+                .isTrue();
         event.drainPermits();
     }
 }
