@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Random;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -175,10 +176,11 @@ class HostileStoreTest {
 
     @Test
     void lastsThroughStatesInAnyOrder() throws Exception {
-        java.util.Random random = new java.util.Random(350);
+        Random random = new Random(350);
+        List<XenbusState> states = List.of(XenbusState.values());
         frontend.connect();
         for (int i = 0; i < 500; i++) {
-            frontend.state(XenbusState.values()[random.nextInt(9)]);
+            frontend.state(states.get(random.nextInt(states.size())));
         }
         frontend.state(XenbusState.CLOSED);
         frontend.awaitBackend(XenbusState.CLOSED);

@@ -37,6 +37,9 @@ class HandshakeModelTest {
         STORE_IS_FREE
     }
 
+    private static final List<Step> STEPS = List.of(Step.values());
+    private static final List<XenbusState> STATES = List.of(XenbusState.values());
+
     @Test
     void comesToRestComesBackAndEndsInClosedWhateverHappens() {
         for (long seed = 1; seed <= SEQUENCES; seed++) {
@@ -45,8 +48,8 @@ class HandshakeModelTest {
             int length = random.nextInt(LENGTH);
             for (int i = 0; i < length; i++) {
                 // The machines do most of what happens; all else is rarer, so that they get somewhere.
-                int pick = random.nextInt(3 * Step.values().length);
-                steps.add(Step.values()[pick < Step.values().length ? pick : pick % 4]);
+                int pick = random.nextInt(3 * STEPS.size());
+                steps.add(STEPS.get(pick < STEPS.size() ? pick : pick % 4));
             }
             Optional<String> fault = new World(seed).run(steps);
             if (fault.isPresent()) {
@@ -166,7 +169,7 @@ class HandshakeModelTest {
                     guestDies();
                     frontend = XenbusState.INITIALISING;
                 }
-                case GUEST_LIES -> frontend = XenbusState.values()[lies.nextInt(XenbusState.values().length)];
+                case GUEST_LIES -> frontend = STATES.get(lies.nextInt(STATES.size()));
                 case GUEST_BREAKS_ITS_RING -> broken |= backendHeld.connected();
                 case STORE_IS_TAKEN -> storeTaken = true;
                 case STORE_IS_FREE -> storeTaken = false;

@@ -256,10 +256,10 @@ class EmbeddedGrantTest {
     /** What the kernel says of the page at an address: writing to a read-only one would end the JVM. */
     private static String rights(long address) throws IOException {
         for (String line : Files.readAllLines(Path.of("/proc/self/maps"))) {
-            String[] range = line.substring(0, line.indexOf(' ')).split("-");
+            String[] range = line.substring(0, line.indexOf(' ')).split("-", 2);
             if (Long.compareUnsigned(address, Long.parseUnsignedLong(range[0], 16)) >= 0
                     && Long.compareUnsigned(address, Long.parseUnsignedLong(range[1], 16)) < 0) {
-                return line.split(" ")[1];
+                return line.split(" ", 3)[1];
             }
         }
         return "not mapped";

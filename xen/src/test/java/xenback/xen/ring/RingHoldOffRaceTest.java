@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import java.lang.foreign.Arena;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.locks.LockSupport;
 import java.util.function.BooleanSupplier;
 import org.junit.jupiter.api.Test;
 
@@ -85,7 +86,7 @@ class RingHoldOffRaceTest {
     private static void awaitAtLeast(AtomicInteger counter, int round) {
         for (int spins = 1; counter.getAcquire() < round; spins++) {
             if (spins % 1000 == 0) {
-                Thread.yield(); // on a busy machine the other thread may not be running at all
+                LockSupport.parkNanos(1); // on a busy machine the other thread may not be running at all
             } else {
                 Thread.onSpinWait();
             }
