@@ -10,6 +10,7 @@ import java.util.SequencedMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 import xenback.block.backend.BlockBackend;
 import xenback.block.backend.BlockEvent;
+import xenback.block.backend.LoopSource;
 import xenback.block.frontend.Xbd;
 import xenback.block.protocol.Abi;
 import xenback.xen.XenException;
@@ -33,7 +34,7 @@ public final class Machine implements AutoCloseable {
         this.engine = engine;
         xen = EmbeddedXen.start(dir.resolve("run"));
         toolstack = new Toolstack(xen.domain0().store());
-        backend = BlockBackend.start(xen.domain0(), engine, events::add);
+        backend = BlockBackend.start(xen.domain0(), BlockBackend.KIND, LoopSource.own(engine), events::add);
     }
 
     public BlockBackend backend() {
@@ -43,7 +44,7 @@ public final class Machine implements AutoCloseable {
     /** The backend's process ends and a new one starts, as after a crash that left nothing. */
     public void restartBackend() throws XenException {
         backend.close();
-        backend = BlockBackend.start(xen.domain0(), engine, events::add);
+        backend = BlockBackend.start(xen.domain0(), BlockBackend.KIND, LoopSource.own(engine), events::add);
     }
 
     public Domain guest(int domid) throws XenException {

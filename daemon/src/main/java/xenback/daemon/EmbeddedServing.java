@@ -11,17 +11,18 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.SequencedMap;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CountDownLatch;
 import org.jspecify.annotations.Nullable;
 import xenback.block.backend.BlockBackend;
-import xenback.block.backend.BlockEvent;
+import xenback.block.backend.LoopSource;
 import xenback.block.disk.Disk;
 import xenback.block.disk.ExtentsFrom;
 import xenback.block.frontend.Xbd;
 import xenback.block.nbd.NbdExport;
 import xenback.block.nbd.NbdServer;
 import xenback.block.protocol.Abi;
-import xenback.block.protocol.Vdev;
+import xenback.xen.Errno;
 import xenback.xen.XenException;
 import xenback.xen.embedded.Domain;
 import xenback.xen.embedded.EmbeddedXen;
@@ -44,10 +45,11 @@ final class EmbeddedServing implements Serving {
 
     private final ServePlan plan;
     private final Announcer announcer;
-    private final EventLoop.Engine engine;
     private final Map<Integer, Domain> guests = new HashMap<>();
     private final List<Served> disks = new ArrayList<>();
-    private final List<EventLoop> loops = new ArrayList<>();
+    /** By the name of the backend's interface: both ends of a disk and its NBD clients share one loop. */
+    private final Map<String, EventLoop> loops = new ConcurrentHashMap<>();
+
     private final List<NbdServer> servers = new ArrayList<>();
     private final EmbeddedXen xen;
     private final Toolstack toolstack;
@@ -56,7 +58,6 @@ final class EmbeddedServing implements Serving {
     private EmbeddedServing(ServePlan plan, RunDir runDir, Announcer announcer) throws XenException {
         this.plan = plan;
         this.announcer = announcer;
-        engine = plan.io();
         xen = EmbeddedXen.start(runDir.path());
         toolstack = new Toolstack(xen.domain0().store());
     }
@@ -80,14 +81,7 @@ final class EmbeddedServing implements Serving {
     @Override
     public List<DiskCounts> counts() {
         return disks.stream()
-                .map(served -> new DiskCounts(
-                        served.xbd().name(),
-                        served.row().name(),
-                        served.row().counters().reads(),
-                        served.row().counters().bytesRead(),
-                        served.row().counters().writes(),
-                        served.row().counters().bytesWritten(),
-                        (int) served.row().counters().inFlight()))
+                .map(served -> DiskCounts.of(served.xbd().name(), served.row()))
                 .toList();
     }
 
@@ -114,7 +108,7 @@ final class EmbeddedServing implements Serving {
             backend.close(); // the stores are flushed and closed here if the guests did not let go in time
         }
         disks.forEach(served -> served.xbd().close());
-        loops.forEach(EventLoop::close);
+        loops.values().forEach(EventLoop::close);
         xen.close();
         if (failure != null) {
             throw failure;
@@ -123,7 +117,8 @@ final class EmbeddedServing implements Serving {
 
     private void begin() throws XenException, InterruptedException {
         announcer.log("XENSTORED_PATH=" + xen.storeSocket().toAbsolutePath());
-        BlockBackend started = BlockBackend.start(xen.domain0(), engine, this::onBlockEvent);
+        BlockBackend started =
+                BlockBackend.start(xen.domain0(), BlockBackend.KIND, this::loopOf, new BlockEvents(announcer)::on);
         backend = started;
         List<NbdExport> exports = new ArrayList<>();
         for (DiskSpec spec : plan.disks()) {
@@ -155,13 +150,13 @@ final class EmbeddedServing implements Serving {
     private NbdExport attach(DiskSpec spec, BlockBackend serving) throws XenException {
         Domain guest = guest(spec.guestDomid());
         Toolstack.Device device = device(spec);
-        StorePath frontend = toolstack.attach(device);
         String name = "xbd" + disks.size();
-        EventLoop loop = EventLoop.start(name, engine);
-        loops.add(loop);
-        Xbd xbd = Xbd.start(name, guest, frontend, Abi.NATIVE, loop);
         String backendName =
                 BlockBackend.interfaceName(spec.guestDomid(), spec.vdev().number());
+        EventLoop loop = EventLoop.start(name, plan.io());
+        loops.put(backendName, loop);
+        StorePath frontend = toolstack.attach(device);
+        Xbd xbd = Xbd.start(name, guest, frontend, Abi.NATIVE, loop);
         BlockBackend.Row row = serving.devices().stream()
                 .filter(each -> each.name().equals(backendName))
                 .findFirst()
@@ -206,28 +201,13 @@ final class EmbeddedServing implements Serving {
         return new Toolstack.Device(BlockBackend.KIND, "vbd", 0, spec.guestDomid(), vdev, backend, frontend);
     }
 
-    private void onBlockEvent(BlockEvent event) {
-        switch (event) {
-            case BlockEvent.Attached attached ->
-                announcer.tell(new ServeEvent.Attached(
-                        attached.name(),
-                        attached.domid(),
-                        new Vdev(attached.vdev()),
-                        attached.device(),
-                        attached.sizeBytes(),
-                        attached.readOnly()));
-            case BlockEvent.Connected connected ->
-                announcer.tell(new ServeEvent.Connected(
-                        connected.name(),
-                        connected.domid(),
-                        new Vdev(connected.vdev()),
-                        connected.port(),
-                        connected.protocol()));
-            case BlockEvent.Detached detached ->
-                announcer.tell(new ServeEvent.Detached(detached.name(), detached.domid()));
-            case BlockEvent.CannotOpen cannot -> announcer.log(cannot.text());
-            case BlockEvent.Disconnected disconnected -> announcer.log(disconnected.text());
+    /** A hand-over between two threads costs more than both ends' work for a request (bench/README.md). */
+    private LoopSource.Lease loopOf(String interfaceName) throws XenException {
+        EventLoop loop = loops.get(interfaceName);
+        if (loop == null) {
+            throw new XenException(Errno.ENODEV, interfaceName + ": not a device of this program");
         }
+        return new LoopSource.Lease(loop, true);
     }
 
     private static void closeAfterFailure(@Nullable EmbeddedServing serving, Exception reason) {

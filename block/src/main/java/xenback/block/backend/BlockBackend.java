@@ -15,7 +15,6 @@ import xenback.xen.Xen;
 import xenback.xen.XenException;
 import xenback.xen.bus.BackendBus;
 import xenback.xen.bus.BackendDriver;
-import xenback.xen.io.EventLoop;
 import xenback.xen.io.NativeFile;
 import xenback.xen.store.StorePath;
 import xenback.xen.store.XenStore;
@@ -29,22 +28,22 @@ public final class BlockBackend implements AutoCloseable {
     public static final String KIND = "vbd";
 
     private final Xen xen;
-    private final EventLoop.Engine engine;
+    private final LoopSource loops;
     private final BlockEvent.Listener listener;
     private final List<Row> rows = new CopyOnWriteArrayList<>();
     private @Nullable BackendBus bus;
 
-    private BlockBackend(Xen xen, EventLoop.Engine engine, BlockEvent.Listener listener) {
+    private BlockBackend(Xen xen, LoopSource loops, BlockEvent.Listener listener) {
         this.xen = xen;
-        this.engine = engine;
+        this.loops = loops;
         this.listener = listener;
     }
 
-    /** Starts to serve the domain that {@code xen} stands for. */
-    public static BlockBackend start(Xen xen, EventLoop.Engine engine, BlockEvent.Listener listener)
+    /** Starts to serve one kind in the domain that {@code xen} stands for; each session's queue lives on a loop from {@code loops}. */
+    public static BlockBackend start(Xen xen, String kind, LoopSource loops, BlockEvent.Listener listener)
             throws XenException {
-        BlockBackend backend = new BlockBackend(xen, engine, listener);
-        backend.bus = BackendBus.start(xen, KIND, backend::attach);
+        BlockBackend backend = new BlockBackend(xen, loops, listener);
+        backend.bus = BackendBus.start(xen, kind, backend::attach);
         return backend;
     }
 
@@ -95,7 +94,7 @@ public final class BlockBackend implements AutoCloseable {
         @Override
         public SequencedMap<String, String> offer() {
             SequencedMap<String, String> nodes = new LinkedHashMap<>();
-            nodes.put("max-ring-page-order", "0");
+            nodes.put("max-ring-page-order", Integer.toString(BlkifParameters.MAX_RING_PAGE_ORDER));
             return nodes;
         }
 
@@ -142,7 +141,7 @@ public final class BlockBackend implements AutoCloseable {
             Disk open = openDisk();
             BlkifParameters parameters = BlkifParameters.read(xen.store(), frontend);
             session =
-                    BlockSession.open(name, xen, address.frontendDomid(), parameters, open, engine, counters, onBroken);
+                    BlockSession.open(name, xen, address.frontendDomid(), parameters, open, loops, counters, onBroken);
             SequencedMap<String, String> nodes = new LinkedHashMap<>();
             // In units of 512 bytes whatever sector-size says (blkif.h, note on sectors, 2024).
             nodes.put("sectors", Long.toString(open.sizeBytes() / BlkifLayout.SECTOR_BYTES));

@@ -3,7 +3,6 @@ package xenback.block.backend;
 import java.lang.System.Logger.Level;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.util.concurrent.TimeUnit;
 import xenback.block.disk.Disk;
 import xenback.block.disk.DiskQueue;
 import xenback.block.protocol.Blkif;
@@ -38,8 +37,6 @@ final class BlockQueue {
 
     /** A guest that moves its index while we look is looked at again in the next turn, not for ever in this one. */
     private static final int ROUNDS_PER_TURN = 4;
-
-    private static final long LOG_INTERVAL_NANOS = TimeUnit.SECONDS.toNanos(1);
 
     private final String name;
     private final int guestDomid;
@@ -77,10 +74,9 @@ final class BlockQueue {
     private boolean masked;
     private boolean sweepAgain;
     private boolean ended;
+    private boolean closed;
     private Runnable onIdle = () -> {};
-    private long nextLogNanos = System.nanoTime();
 
-    private final Completion onEvent = this::onEvent;
     private final Completion onRead = this::onRead;
     private final Completion onWritten = this::onWritten;
     private final Completion onFlushed = this::onFlushed;
@@ -133,7 +129,7 @@ final class BlockQueue {
 
     /** Begins to serve. The frontend may have put requests on the ring long before. */
     void begin() {
-        loop.poll(events.pollFd(), EventLoop.POLLIN, onEvent, 0);
+        events.listen(loop, turnEnd);
         sweepAgain = true;
         loop.atTurnEnd(turnEnd);
     }
@@ -143,16 +139,6 @@ final class BlockQueue {
         ended = true;
         onIdle = whenIdle;
         loop.atTurnEnd(turnEnd);
-    }
-
-    private void onEvent(int tag, int result) {
-        int count = events.takePending(pendingPorts);
-        masked |= count > 0;
-        sweepAgain = true;
-        if (!ended) {
-            loop.atTurnEnd(turnEnd);
-            loop.poll(events.pollFd(), EventLoop.POLLIN, onEvent, 0);
-        }
     }
 
     private void sweep() {
@@ -284,9 +270,22 @@ final class BlockQueue {
         }
     }
 
+    /** The ring is about to go: whatever was signalled before is not followed any more. */
+    void close() {
+        closed = true;
+        diskQueue.close();
+    }
+
     private void finishTurn() {
+        if (closed) {
+            return;
+        }
         copyReads();
         push();
+        if (events.takePending(pendingPorts) > 0) {
+            masked = true;
+            sweepAgain = true;
+        }
         if (sweepAgain && !ended) {
             sweep();
             push(); // refusals need no disk and no second turn
@@ -351,10 +350,7 @@ final class BlockQueue {
     }
 
     private void count(Rule rule) {
-        counters.violation(rule);
-        long now = System.nanoTime();
-        if (now - nextLogNanos >= 0) {
-            nextLogNanos = now + LOG_INTERVAL_NANOS; // a guest cannot flood the log (XSA-43)
+        if (counters.violation(rule, System.nanoTime())) {
             LOG.log(
                     Level.WARNING,
                     "{0}: domain {1}: {2}, {3} so far",

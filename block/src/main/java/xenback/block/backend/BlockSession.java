@@ -16,23 +16,22 @@ import xenback.xen.ring.BackRing;
 
 /**
  * One connected life of a device, from the mapping of its ring to the last response. A new connection is a new session:
- * nothing of an old one can be reached by accident (XSA-350). Owns its loop, its Arena, the ring's mapping and the event
- * channels; all are given back by {@link #close}, in the order that the kernel wants.
+ * nothing of an old one can be reached by accident (XSA-350). Owns its Arena, the ring's mapping, the event channels and,
+ * unless it is shared, its loop; all are given back by {@link #close}, in the order that the kernel wants.
  */
 final class BlockSession {
     private final Arena arena = Arena.ofShared();
-    private final EventLoop loop;
+    private final LoopSource.Lease lease;
     private final BlkifParameters parameters;
     private @Nullable EventChannels events;
     private @Nullable GrantTable grants;
     private @Nullable GrantMapping ringPages;
-    private @Nullable DiskQueue diskQueue;
     private @Nullable BlockQueue queue;
     private int port;
 
-    private BlockSession(String name, EventLoop.Engine engine, BlkifParameters parameters) throws XenException {
+    private BlockSession(LoopSource.Lease lease, BlkifParameters parameters) {
         this.parameters = parameters;
-        loop = EventLoop.start(name, engine);
+        this.lease = lease;
     }
 
     /** Maps the ring, binds the port and makes the queue, which does not serve yet. */
@@ -42,11 +41,11 @@ final class BlockSession {
             int guestDomid,
             BlkifParameters parameters,
             Disk disk,
-            EventLoop.Engine engine,
+            LoopSource loops,
             BlockCounters counters,
             BackendDriver.Broken onBroken)
             throws XenException {
-        BlockSession session = new BlockSession(name, engine, parameters);
+        BlockSession session = new BlockSession(loops.take(name), parameters);
         try {
             session.connect(name, xen, guestDomid, disk, counters, onBroken);
             return session;
@@ -68,33 +67,30 @@ final class BlockSession {
     void begin() {
         BlockQueue ready = queue;
         if (ready != null) {
-            loop.execute(ready::begin);
+            lease.loop().execute(ready::begin);
         }
     }
 
     /** Waits for requests in flight, then gives everything back. Never waits for the guest. */
     void close() {
+        EventLoop loop = lease.loop();
         BlockQueue running = queue;
         if (running != null) {
             CompletableFuture<Boolean> idle = new CompletableFuture<>();
-            loop.execute(() -> running.drain(() -> idle.complete(true)));
+            loop.execute(() -> running.drain(() -> {
+                running.close();
+                idle.complete(true);
+            }));
             idle.join();
         }
-        DiskQueue open = diskQueue;
-        if (open != null) {
-            CompletableFuture<Boolean> closed = new CompletableFuture<>();
-            loop.execute(() -> {
-                open.close();
-                closed.complete(true);
-            });
-            closed.join();
+        if (!lease.shared()) {
+            loop.close();
         }
-        loop.close();
         if (events != null) {
             events.close();
         }
         if (ringPages != null) {
-            ringPages.close(); // after the loop: nobody touches the ring any more
+            ringPages.close(); // the queue is closed: nobody touches the ring any more
         }
         if (grants != null) {
             grants.close();
@@ -112,11 +108,11 @@ final class BlockSession {
         EventChannels channels = xen.openEventChannels(guestDomid);
         events = channels;
         port = channels.bindInterdomain(guestDomid, parameters.eventPort());
-        DiskQueue opened = loop.call(() -> disk.openQueue(loop));
-        diskQueue = opened;
+        EventLoop loop = lease.loop();
+        DiskQueue diskQueue = loop.call(() -> disk.openQueue(loop));
         BackRing ring = new BackRing(mapping.memory(), parameters.abi().layout().requestBytes());
         BlockConnection connection =
                 new BlockConnection(name, guestDomid, parameters.abi(), loop, channels, port, grantTable);
-        queue = new BlockQueue(connection, ring, disk, opened, arena, counters, onBroken);
+        queue = new BlockQueue(connection, ring, disk, diskQueue, arena, counters, onBroken);
     }
 }

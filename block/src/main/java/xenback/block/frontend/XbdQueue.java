@@ -83,10 +83,10 @@ final class XbdQueue implements DiskQueue {
     private boolean masked;
     private boolean sweepAgain;
     private boolean ended;
+    private boolean closed;
     private Runnable onIdle = () -> {};
     private long badResponses;
 
-    private final Completion onEvent = this::onEvent;
     private final EventLoop.TurnEnd turnEnd = new EventLoop.TurnEnd() {
         @Override
         protected void endTurn() {
@@ -146,8 +146,7 @@ final class XbdQueue implements DiskQueue {
 
     /** The backend is connected: begin to use the ring. */
     void begin() {
-        loop.poll(events.pollFd(), EventLoop.POLLIN, onEvent, 0);
-        loop.atTurnEnd(turnEnd);
+        events.listen(loop, turnEnd);
     }
 
     /** Refuses operations from now on, and calls {@code whenIdle} when those on the ring are answered. */
@@ -173,6 +172,7 @@ final class XbdQueue implements DiskQueue {
                 }
             }
             failWaiting();
+            closed = true;
             ready.complete(true);
         });
         ready.join();
@@ -237,6 +237,13 @@ final class XbdQueue implements DiskQueue {
     }
 
     private void finishTurn() {
+        if (closed) {
+            return; // signalled before the end, called after it
+        }
+        if (events.takePending(pendingPorts) > 0) {
+            masked = true;
+            sweepAgain = true;
+        }
         if (sweepAgain) {
             sweep();
         }
@@ -289,16 +296,6 @@ final class XbdQueue implements DiskQueue {
         requestBytes[number] = bytes;
         running[operation]++;
         sentBytes[operation] = start + bytes;
-    }
-
-    private void onEvent(int tag, int result) {
-        if (ended && freeRequestCount == freeRequests.length) {
-            return; // the port may be gone
-        }
-        masked |= events.takePending(pendingPorts) > 0;
-        sweepAgain = true;
-        loop.atTurnEnd(turnEnd);
-        loop.poll(events.pollFd(), EventLoop.POLLIN, onEvent, 0);
     }
 
     private void sweep() {

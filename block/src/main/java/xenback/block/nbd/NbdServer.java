@@ -30,7 +30,9 @@ import xenback.xen.io.Sockets;
  * Offers disks to NBD clients on one unix socket or TCP address. Every export is served by its own loop, on which its
  * connections stay; handshakes happen on the loop of the first export. Methods may be called from any thread but a loop's.
  *
- * <p>A client can break only its own connection. One connection holds at most 64 MiB and 256 requests.
+ * <p>A client can break only its own connection. One connection holds at most 256 requests and 64 MiB of native memory,
+ * all connections of a loop together 256 MiB and then 4 MiB or one request each. The JVM counts this memory against
+ * {@code -XX:MaxDirectMemorySize}, which is the heap's size unless set.
  */
 public final class NbdServer implements AutoCloseable {
     /** Clients at a time, those in the handshake included; a further one is hung up on. */

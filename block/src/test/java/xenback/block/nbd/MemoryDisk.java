@@ -132,9 +132,7 @@ class MemoryDisk implements Disk {
         synchronized (written) {
             int first = (int) (offsetBytes / EXTENT_BYTES);
             int end = (int) ((offsetBytes + lengthBytes + EXTENT_BYTES - 1) / EXTENT_BYTES);
-            if (written.get(first, end).cardinality() != (data ? end - first : 0)) {
-                written.set(first, end, data);
-            }
+            written.set(first, end, data);
         }
     }
 
@@ -242,12 +240,12 @@ class MemoryDisk implements Disk {
             }
             return switch (operations[at]) {
                 case READ -> {
-                    lists[at].copyIn(0, contents, offset, lists[at].totalBytes());
+                    lists[at].copyIn(0, contents, offset, length);
                     yield -readError;
                 }
                 case WRITE -> {
                     if (writeError == 0) {
-                        lists[at].copyOut(0, contents, offset, lists[at].totalBytes());
+                        lists[at].copyOut(0, contents, offset, length);
                         mark(offset, length, true);
                     }
                     yield -writeError;

@@ -1,6 +1,7 @@
 package xenback.xen.event;
 
 import xenback.xen.XenException;
+import xenback.xen.io.EventLoop;
 
 /**
  * One open set of event channels, with the rules of /dev/xen/evtchn: a port is masked when its event is delivered and
@@ -11,8 +12,11 @@ import xenback.xen.XenException;
  * {@link #unmask} by any thread.
  */
 public interface EventChannels extends AutoCloseable {
-    /** A descriptor that polls readable while an unmasked port has an event. Owned by this object: do not close it. */
-    int pollFd();
+    /**
+     * Has {@code onEvent} called on {@code loop} when an unmasked port of this set has an event, those before this call
+     * included. One listener per set; {@link #close} ends it. What it is to do first is {@link #takePending}.
+     */
+    void listen(EventLoop loop, EventLoop.TurnEnd onEvent);
 
     /** Binds a local port to a port that the remote domain left unbound for us. Returns the local port. */
     int bindInterdomain(int remoteDomid, int remotePort) throws XenException;

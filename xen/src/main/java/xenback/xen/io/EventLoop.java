@@ -2,6 +2,8 @@ package xenback.xen.io;
 
 import java.lang.System.Logger.Level;
 import java.lang.foreign.MemorySegment;
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
 import java.util.Arrays;
 import java.util.Locale;
 import java.util.Queue;
@@ -9,6 +11,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicReference;
 import org.jspecify.annotations.Nullable;
 import xenback.xen.Errno;
 import xenback.xen.XenException;
@@ -41,9 +44,25 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
         }
     }
 
-    /** Work at the end of a turn. Implementations are long-lived objects. */
+    /** Work at the end of a turn. Implementations are long-lived objects, each used with one loop. */
     public abstract static class TurnEnd {
+        private static final VarHandle SIGNALLED;
+
+        static {
+            try {
+                SIGNALLED = MethodHandles.lookup().findVarHandle(TurnEnd.class, "signalled", boolean.class);
+            } catch (ReflectiveOperationException e) {
+                throw new ExceptionInInitializerError(e);
+            }
+        }
+
         private boolean listed; // owned by the loop
+
+        // A link of the stack of signalled work, so that signalling allocates nothing.
+        private @Nullable TurnEnd below;
+
+        @SuppressWarnings("unused") // through SIGNALLED
+        private volatile boolean signalled;
 
         protected abstract void endTurn();
     }
@@ -55,10 +74,14 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
     private static final AtomicBoolean FALLBACK_SAID = new AtomicBoolean();
     private static final int NO_SLOT = -1;
 
+    /** How often work may beget work before operations get their turn: the two ends of a ring on one loop need a few. */
+    private static final int ROUNDS_PER_TURN = 8;
+
     private final String name;
     private final Queue<Runnable> tasks = new ConcurrentLinkedQueue<>();
     private final AtomicBoolean wakeSent = new AtomicBoolean();
     private final Completion onWake = this::onWake;
+    private final AtomicBoolean closeBegun = new AtomicBoolean();
     private volatile boolean closing;
     private volatile @Nullable Thread thread;
     final EventFd wake;
@@ -68,6 +91,9 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
     private int[] tags = new int[64];
     private int[] nextFree = new int[64];
     private int firstFree;
+
+    /** Work signalled by any thread and not listed yet: the top of a stack. */
+    private final AtomicReference<@Nullable TurnEnd> signals = new AtomicReference<>();
 
     private TurnEnd[] turnEnds = new TurnEnd[16];
     private int turnEndCount;
@@ -132,8 +158,24 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
     /** Runs {@code task} on the loop's thread soon; tasks run in the order given. Any thread. */
     public final void execute(Runnable task) {
         tasks.add(task);
-        if (!wakeSent.get() && wakeSent.compareAndSet(false, true)) {
-            wake.signal();
+        wakeUp();
+    }
+
+    /**
+     * Has {@code work} called once at the end of a turn soon, however often it is signalled before. Any thread; from the
+     * loop's own it costs no system call. No allocation.
+     */
+    public final void signal(TurnEnd work) {
+        if ((boolean) TurnEnd.SIGNALLED.getVolatile(work) || !TurnEnd.SIGNALLED.compareAndSet(work, false, true)) {
+            return;
+        }
+        TurnEnd top;
+        do {
+            top = signals.get();
+            work.below = top;
+        } while (!signals.compareAndSet(top, work));
+        if (!inLoop()) {
+            wakeUp();
         }
     }
 
@@ -189,12 +231,16 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
      */
     @Override
     public final void close() {
+        if (closeBegun.getAndSet(true)) {
+            return;
+        }
         closing = true;
         wake.signal();
         Thread running = thread;
         if (running != null) {
             join(running);
         }
+        wake.close(); // here and not on the loop's thread, which may be done before signal() above has returned
     }
 
     /** Waits for a thread's end even when interrupted: one that is left behind would use memory that is gone. */
@@ -250,7 +296,7 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
         firstFree = slot;
         try {
             done.onCompletion(tag, result);
-        } catch (RuntimeException | AssertionError e) {
+        } catch (RuntimeException | Error e) {
             fault(e);
         }
     }
@@ -301,12 +347,17 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
         opened.complete(true);
         poll(wake.fd(), POLLIN, onWake, 0);
         while (!closing) {
-            runTasks();
-            endTurn();
-            step(readyCount == 0 && turnEndCount == 0 && tasks.isEmpty());
+            for (int round = 0; round < ROUNDS_PER_TURN; round++) {
+                runTasks();
+                listSignalled();
+                if (turnEndCount == 0) {
+                    break;
+                }
+                endTurn();
+            }
+            step(readyCount == 0 && turnEndCount == 0 && tasks.isEmpty() && signals.get() == null);
         }
         closeEngine();
-        wake.close();
     }
 
     private void onWake(int tag, int result) {
@@ -318,6 +369,24 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
         poll(wake.fd(), POLLIN, onWake, 0);
     }
 
+    private void wakeUp() {
+        if (!wakeSent.get() && wakeSent.compareAndSet(false, true)) {
+            wake.signal();
+        }
+    }
+
+    private void listSignalled() {
+        TurnEnd work = signals.get() == null ? null : signals.getAndSet(null);
+        while (work != null) {
+            TurnEnd below = work.below;
+            work.below = null;
+            // The flag goes down before the work is done: a signal that comes while it is done lists it again.
+            TurnEnd.SIGNALLED.setVolatile(work, false);
+            atTurnEnd(work);
+            work = below;
+        }
+    }
+
     private void runTasks() {
         // Bounded by what is there now, so that a task which adds itself again cannot starve the operations.
         for (int left = tasks.size(); left > 0; left--) {
@@ -327,7 +396,7 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
             }
             try {
                 task.run();
-            } catch (RuntimeException | AssertionError e) {
+            } catch (RuntimeException | Error e) {
                 fault(e);
             }
         }
@@ -341,7 +410,7 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
             task.listed = false;
             try {
                 task.endTurn();
-            } catch (RuntimeException | AssertionError e) {
+            } catch (RuntimeException | Error e) {
                 fault(e);
             }
         }

@@ -8,6 +8,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.EnumSet;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import xenback.xen.Errno;
 import xenback.xen.XenException;
@@ -105,6 +106,15 @@ public final class NativeFile implements AutoCloseable {
             return ((Number) attributes.getOrDefault(device ? "rdev" : "dev", 0L)).longValue();
         } catch (IOException | UnsupportedOperationException e) {
             return 0;
+        }
+    }
+
+    /** What a path names, without opening it: to open a fifo is to wait for its other end. Empty if there is no such path. */
+    public static Optional<Kind> kindOf(Path path) {
+        try {
+            return Optional.of(kind((Integer) Files.getAttribute(path, "unix:mode")));
+        } catch (IOException | UnsupportedOperationException e) {
+            return Optional.empty();
         }
     }
 

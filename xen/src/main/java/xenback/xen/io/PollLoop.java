@@ -4,6 +4,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.Arrays;
+import java.util.Objects;
 import xenback.xen.Errno;
 import xenback.xen.XenException;
 
@@ -81,7 +82,7 @@ final class PollLoop extends EventLoop {
 
     @Override
     public void recv(int fd, MemorySegment into, long offset, int length, Completion done, int tag) {
-        long address = into.asSlice(offset, length).address();
+        long address = into.address() + Objects.checkFromIndexSize(offset, length, into.byteSize());
         add(Kind.RECV, fd, POLLIN, takeSlot(done, tag), address, length, none);
     }
 

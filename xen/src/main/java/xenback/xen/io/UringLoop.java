@@ -4,6 +4,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.lang.invoke.VarHandle;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import xenback.xen.Errno;
 import xenback.xen.XenException;
@@ -106,7 +107,8 @@ final class UringLoop extends EventLoop {
 
     @Override
     public void recv(int fd, MemorySegment into, long offset, int length, Completion done, int tag) {
-        submit(UringLayout.OP_RECV, fd, 0, into.asSlice(offset, length).address(), length, 0, takeSlot(done, tag));
+        long address = into.address() + Objects.checkFromIndexSize(offset, length, into.byteSize());
+        submit(UringLayout.OP_RECV, fd, 0, address, length, 0, takeSlot(done, tag));
     }
 
     @Override
@@ -124,9 +126,11 @@ final class UringLoop extends EventLoop {
     @Override
     void step(boolean wait) {
         dispatchReady();
-        // GETEVENTS also where we do not wait: with DEFER_TASKRUN completions are produced only then.
-        boolean sleep = wait && cqTail() == cqHead;
-        enter(sleep ? 1 : 0);
+        boolean completed = cqTail() != cqHead;
+        if (sqTail != sqSubmitted || !completed) {
+            // GETEVENTS also where we do not wait: with DEFER_TASKRUN completions are produced only then.
+            enter(wait && !completed ? 1 : 0);
+        }
         int tail = cqTail();
         // Bounded by what was there at the start of the sweep.
         while (cqHead != tail) {
