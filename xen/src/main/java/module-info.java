@@ -11,6 +11,7 @@ module xenback.xen {
     exports xenback.xen.event;
     exports xenback.xen.grant;
     exports xenback.xen.embedded;
+    exports xenback.xen.host;
     exports xenback.xen.io;
     exports xenback.xen.bus; // drivers implement its interfaces
     exports xenback.xen.ring; // rings are spoken by the device protocols

@@ -76,7 +76,8 @@ public final class XbdLoad {
                 EventLoop other = EventLoop.start("backend");
                 Arena arena = Arena.ofShared()) {
             LoopSource.Lease lease = new LoopSource.Lease(oneLoop ? loop : other, true);
-            try (BlockBackend backend = BlockBackend.start(xen.domain0(), name -> lease, event -> {})) {
+            try (BlockBackend backend =
+                    BlockBackend.start(xen.domain0(), BlockBackend.KIND, name -> lease, event -> {})) {
                 Xbd xbd = attach(xen, image, loop);
                 DiskQueue queue = loop.call(() -> xbd.openQueue(loop));
                 XbdLoad load = new XbdLoad(queue, args[1], blockBytes, depth, xbd.sizeBytes(), arena);

@@ -34,7 +34,7 @@ public final class Machine implements AutoCloseable {
         this.engine = engine;
         xen = EmbeddedXen.start(dir.resolve("run"));
         toolstack = new Toolstack(xen.domain0().store());
-        backend = BlockBackend.start(xen.domain0(), LoopSource.own(engine), events::add);
+        backend = BlockBackend.start(xen.domain0(), BlockBackend.KIND, LoopSource.own(engine), events::add);
     }
 
     public BlockBackend backend() {
@@ -44,7 +44,7 @@ public final class Machine implements AutoCloseable {
     /** The backend's process ends and a new one starts, as after a crash that left nothing. */
     public void restartBackend() throws XenException {
         backend.close();
-        backend = BlockBackend.start(xen.domain0(), LoopSource.own(engine), events::add);
+        backend = BlockBackend.start(xen.domain0(), BlockBackend.KIND, LoopSource.own(engine), events::add);
     }
 
     public Domain guest(int domid) throws XenException {

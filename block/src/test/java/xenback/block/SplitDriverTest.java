@@ -91,7 +91,7 @@ class SplitDriverTest {
             machine.guest(1);
             assertThatThrownBy(() -> machine.toolstack.attach(Machine.vbd(1, XVDA, image, "w")))
                     .isInstanceOf(XenException.class)
-                    .hasMessage(image + ": in use by another process");
+                    .hasMessage(image + ": in use by another process; end it first (fuser -v " + image + " names it)");
             long device = NativeFile.deviceOf(image);
             assertThat(machine.events)
                     .extracting(BlockEvent::text)
@@ -101,7 +101,7 @@ class SplitDriverTest {
                             .domain0()
                             .store()
                             .read(StorePath.of("/local/domain/0/error/backend/vbd/1/51712/error")))
-                    .hasValue(image + ": in use by another process");
+                    .hasValue(image + ": in use by another process; end it first (fuser -v " + image + " names it)");
         }
     }
 

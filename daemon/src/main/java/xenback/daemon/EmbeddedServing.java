@@ -15,7 +15,6 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CountDownLatch;
 import org.jspecify.annotations.Nullable;
 import xenback.block.backend.BlockBackend;
-import xenback.block.backend.BlockEvent;
 import xenback.block.backend.LoopSource;
 import xenback.block.disk.Disk;
 import xenback.block.disk.ExtentsFrom;
@@ -23,7 +22,6 @@ import xenback.block.frontend.Xbd;
 import xenback.block.nbd.NbdExport;
 import xenback.block.nbd.NbdServer;
 import xenback.block.protocol.Abi;
-import xenback.block.protocol.Vdev;
 import xenback.xen.Errno;
 import xenback.xen.XenException;
 import xenback.xen.embedded.Domain;
@@ -83,14 +81,7 @@ final class EmbeddedServing implements Serving {
     @Override
     public List<DiskCounts> counts() {
         return disks.stream()
-                .map(served -> new DiskCounts(
-                        served.xbd().name(),
-                        served.row().name(),
-                        served.row().counters().reads(),
-                        served.row().counters().bytesRead(),
-                        served.row().counters().writes(),
-                        served.row().counters().bytesWritten(),
-                        (int) served.row().counters().inFlight()))
+                .map(served -> DiskCounts.of(served.xbd().name(), served.row()))
                 .toList();
     }
 
@@ -125,8 +116,9 @@ final class EmbeddedServing implements Serving {
     }
 
     private void begin() throws XenException, InterruptedException {
-        announcer.log("XENSTORED_PATH=" + xen.storeSocket());
-        BlockBackend started = BlockBackend.start(xen.domain0(), this::loopOf, this::onBlockEvent);
+        announcer.log("XENSTORED_PATH=" + xen.storeSocket().toAbsolutePath());
+        BlockBackend started =
+                BlockBackend.start(xen.domain0(), BlockBackend.KIND, this::loopOf, new BlockEvents(announcer)::on);
         backend = started;
         List<NbdExport> exports = new ArrayList<>();
         for (DiskSpec spec : plan.disks()) {
@@ -216,30 +208,6 @@ final class EmbeddedServing implements Serving {
             throw new XenException(Errno.ENODEV, interfaceName + ": not a device of this program");
         }
         return new LoopSource.Lease(loop, true);
-    }
-
-    private void onBlockEvent(BlockEvent event) {
-        switch (event) {
-            case BlockEvent.Attached attached ->
-                announcer.tell(new ServeEvent.Attached(
-                        attached.name(),
-                        attached.domid(),
-                        new Vdev(attached.vdev()),
-                        attached.device(),
-                        attached.sizeBytes(),
-                        attached.readOnly()));
-            case BlockEvent.Connected connected ->
-                announcer.tell(new ServeEvent.Connected(
-                        connected.name(),
-                        connected.domid(),
-                        new Vdev(connected.vdev()),
-                        connected.port(),
-                        connected.protocol()));
-            case BlockEvent.Detached detached ->
-                announcer.tell(new ServeEvent.Detached(detached.name(), detached.domid()));
-            case BlockEvent.CannotOpen cannot -> announcer.log(cannot.text());
-            case BlockEvent.Disconnected disconnected -> announcer.log(disconnected.text());
-        }
     }
 
     private static void closeAfterFailure(@Nullable EmbeddedServing serving, Exception reason) {

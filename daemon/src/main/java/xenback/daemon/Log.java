@@ -42,9 +42,12 @@ final class Log extends Handler {
         line.append(formatter.formatMessage(record));
         Throwable thrown = record.getThrown();
         if (thrown != null) {
-            line.append(": ").append(traces ? trace(thrown) : thrown);
+            line.append(": ").append(thrown);
         }
         announcer.log(line.toString());
+        if (thrown != null && traces) {
+            trace(thrown).lines().forEach(each -> announcer.log(each.replace("\t", "    ")));
+        }
     }
 
     @Override

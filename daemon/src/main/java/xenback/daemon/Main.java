@@ -8,8 +8,17 @@ public final class Main {
     public static void main(String[] args) {
         int status;
         try (Screen screen = Screen.ofProcess()) {
-            status = XenbackCommand.commandLine(EmbeddedServing::start, screen).execute(args);
+            status = XenbackCommand.commandLine(Main::serve, screen).execute(args);
         }
         System.exit(status);
+    }
+
+    private static Serving serve(ServePlan plan, RunDir runDir, Announcer announcer)
+            throws UserError, InterruptedException {
+        return switch (plan.xen()) {
+            case HOST -> HostServing.start(plan, runDir, announcer);
+            case EMBEDDED -> EmbeddedServing.start(plan, runDir, announcer);
+            case AUTO -> throw new IllegalStateException("auto was to be settled before");
+        };
     }
 }

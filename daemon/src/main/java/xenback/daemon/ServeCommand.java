@@ -13,6 +13,8 @@ import java.util.concurrent.CountDownLatch;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
+import xenback.block.nbd.NbdServer;
+import xenback.xen.XenException;
 import xenback.xen.io.EventLoop;
 
 /** {@code xenback serve}: checks what was asked, serves until a signal comes, and cleans up. */
@@ -30,11 +32,16 @@ import xenback.xen.io.EventLoop;
             "%nExample: xenback serve --create 1G --disk disk.img,raw,xvda,w"
         })
 final class ServeCommand implements Callable<Integer> {
+    private static final List<String> KINDS = List.of("vbd", "qdisk", "vbd3");
+
     private final XenbackCommand xenback;
     private final Serving.Starter starter;
     private final Screen screen;
 
-    @Option(names = "--disk", required = true, paramLabel = "SPEC", description = "A disk; repeat it for more disks.")
+    @Option(
+            names = "--disk",
+            paramLabel = "SPEC",
+            description = "A disk; repeat it for more disks. On a host the toolstack names them instead.")
     private List<String> disks = List.of();
 
     @Option(
@@ -49,6 +56,13 @@ final class ServeCommand implements Callable<Integer> {
             defaultValue = "auto",
             description = "${COMPLETION-CANDIDATES}; auto is host in a domain of a Xen, else embedded.")
     private XenChoice xen = XenChoice.AUTO;
+
+    @Option(
+            names = "--kind",
+            paramLabel = "KIND",
+            defaultValue = "vbd",
+            description = "Backend directory to serve on a host: vbd, qdisk or vbd3.")
+    private String kind = "vbd";
 
     @Option(
             names = "--nbd-socket",
@@ -116,23 +130,39 @@ final class ServeCommand implements Callable<Integer> {
 
     /** Everything that can be wrong with what was typed or with the stores is found here, before anything starts. */
     private ServePlan plan() throws UserError {
+        XenChoice settled = xen.settle(XenChoice.HYPERVISOR_TYPE);
+        return settled == XenChoice.HOST ? hostPlan() : embeddedPlan();
+    }
+
+    private ServePlan hostPlan() throws UserError {
+        if (!disks.isEmpty() || create != null || nbdSocket != null || nbdTcp != null) {
+            throw UserError.usage(
+                    "--disk, --create, --nbd-socket and --nbd-tcp are for the embedded Xen (--xen embedded);"
+                            + " on a host the toolstack names the disks, as in disk=['format=raw,vdev=xvda,access=rw,"
+                            + "script=block-xenback,target=/path']");
+        }
+        if (!KINDS.contains(kind)) {
+            throw UserError.usage("--kind " + kind + ": known are " + String.join(", ", KINDS));
+        }
+        return new ServePlan(List.of(), XenChoice.HOST, kind, io, List.of(), xenback.verbosity());
+    }
+
+    private ServePlan embeddedPlan() throws UserError {
+        if (disks.isEmpty()) {
+            throw UserError.usage("no --disk; write it as --disk disk.img,raw,xvda,w");
+        }
         List<DiskSpec> specs = new ArrayList<>();
         for (String disk : disks) {
             specs.add(DiskSpec.parse(disk));
         }
         DiskPreflight.checkVdevs(specs);
-        XenChoice settled = xen.settle(XenChoice.HYPERVISOR_TYPE);
-        if (settled == XenChoice.HOST) {
-            throw UserError.failure((xen == XenChoice.AUTO ? "this machine is a domain of a Xen" : "--xen host")
-                    + ": this version cannot serve a host's Xen; use --xen embedded");
-        }
         List<SocketAddress> addresses = addresses();
         if (create == null) {
             DiskPreflight.check(specs);
         } else {
             DiskPreflight.checkOrCreate(specs, ByteSize.parse(create));
         }
-        return new ServePlan(List.copyOf(specs), settled, io, addresses, xenback.verbosity());
+        return new ServePlan(List.copyOf(specs), XenChoice.EMBEDDED, kind, io, addresses, xenback.verbosity());
     }
 
     private List<SocketAddress> addresses() throws UserError {
@@ -143,6 +173,11 @@ final class ServeCommand implements Callable<Integer> {
                 throw UserError.failure("--nbd-socket " + nbdSocket + ": its directory does not exist; make it first");
             }
             addresses.add(UnixDomainSocketAddress.of(RunDir.bindable(nbdSocket)));
+            try {
+                NbdServer.requireFree(nbdSocket);
+            } catch (XenException e) {
+                throw UserError.failure("--nbd-socket " + Reason.line(e), e);
+            }
         }
         if (nbdTcp != null) {
             InetSocketAddress address = TcpAddress.parse(nbdTcp);

@@ -9,17 +9,24 @@ import xenback.xen.io.EventLoop;
  * What {@code serve} was asked to do, checked.
  *
  * @param xen host or embedded, never auto
+ * @param kind the host's backend directory to serve, such as {@code vbd}
  * @param nbdAddresses where NBD listens: unix sockets and TCP addresses; empty until {@link #below} chose one
  * @param verbosity how often {@code -v} was given
  */
 record ServePlan(
-        List<DiskSpec> disks, XenChoice xen, EventLoop.Engine io, List<SocketAddress> nbdAddresses, int verbosity) {
+        List<DiskSpec> disks,
+        XenChoice xen,
+        String kind,
+        EventLoop.Engine io,
+        List<SocketAddress> nbdAddresses,
+        int verbosity) {
 
     /** This plan, with a socket in the run directory if no other address was asked for. */
     ServePlan below(RunDir runDir) throws UserError {
         if (!nbdAddresses.isEmpty()) {
             return this;
         }
-        return new ServePlan(disks, xen, io, List.of(UnixDomainSocketAddress.of(runDir.socket("nbd.sock"))), verbosity);
+        return new ServePlan(
+                disks, xen, kind, io, List.of(UnixDomainSocketAddress.of(runDir.socket("nbd.sock"))), verbosity);
     }
 }

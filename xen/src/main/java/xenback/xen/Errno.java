@@ -36,6 +36,7 @@ public enum Errno {
     EMEDIUMTYPE(124),
     EOPNOTSUPP(95),
     EADDRINUSE(98),
+    EADDRNOTAVAIL(99),
     ECONNRESET(104),
     EISCONN(106),
     ENOTCONN(107),

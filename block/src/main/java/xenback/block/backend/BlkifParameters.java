@@ -16,16 +16,33 @@ import xenback.xen.store.XenStore;
  * @param eventPort the frontend's unbound port
  */
 record BlkifParameters(int ringGref, int eventPort, Abi abi) {
+    /** Offered as {@code max-ring-page-order}. */
+    static final int MAX_RING_PAGE_ORDER = 0;
+
     /** Reads the keys in one transaction, so that they belong together. */
     static BlkifParameters read(XenStore store, StorePath frontend) throws XenException {
-        record Raw(Optional<String> ring, Optional<String> port, Optional<String> protocol) {}
+        record Raw(
+                Optional<String> order,
+                Optional<String> queues,
+                Optional<String> ring,
+                Optional<String> port,
+                Optional<String> protocol) {}
         Raw raw = store.transaction(access -> new Raw(
+                access.read(frontend.child("ring-page-order")),
+                access.read(frontend.child("multi-queue-num-queues")),
                 // A frontend may name its single page as the first of several (blkif.h, ring-ref0).
                 access.read(frontend.child("ring-ref")).or(() -> readQuietly(access, frontend.child("ring-ref0"))),
                 access.read(frontend.child("event-channel")),
                 access.read(frontend.child("protocol"))));
-        int gref = (int) number(frontend, "ring-ref", raw.ring(), 0xFFFFFFFFL);
-        int port = (int) number(frontend, "event-channel", raw.port(), 0x1FFFF); // 2^17 ports with FIFO channels
+        // A frontend that takes more than was offered would use a ring of another size than we.
+        if (raw.order().isPresent()) {
+            number(frontend, "ring-page-order", raw.order(), 0, MAX_RING_PAGE_ORDER);
+        }
+        if (raw.queues().isPresent()) {
+            number(frontend, "multi-queue-num-queues", raw.queues(), 1, 1);
+        }
+        int gref = (int) number(frontend, "ring-ref", raw.ring(), 0, 0xFFFFFFFFL);
+        int port = (int) number(frontend, "event-channel", raw.port(), 1, 0x1FFFF); // 2^17 ports with FIFO channels
         Abi abi = raw.protocol().isEmpty()
                 ? Abi.assumed()
                 : Abi.of(raw.protocol().get())
@@ -45,14 +62,15 @@ record BlkifParameters(int ringGref, int eventPort, Abi abi) {
         }
     }
 
-    private static long number(StorePath frontend, String key, Optional<String> text, long limit) throws XenException {
+    private static long number(StorePath frontend, String key, Optional<String> text, long least, long limit)
+            throws XenException {
         String value = text.orElse("");
         long number = value.isEmpty() || value.length() > 10 ? -1 : 0;
         for (int i = 0; number >= 0 && i < value.length(); i++) {
             int digit = value.charAt(i) - '0';
             number = digit < 0 || digit > 9 ? -1 : number * 10 + digit;
         }
-        if (number < 0 || number > limit) {
+        if (number < least || number > limit) {
             throw new XenException(
                     Errno.EINVAL,
                     frontend + ": " + key

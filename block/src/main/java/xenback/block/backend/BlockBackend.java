@@ -39,10 +39,11 @@ public final class BlockBackend implements AutoCloseable {
         this.listener = listener;
     }
 
-    /** Starts to serve the domain that {@code xen} stands for; each session's queue lives on a loop from {@code loops}. */
-    public static BlockBackend start(Xen xen, LoopSource loops, BlockEvent.Listener listener) throws XenException {
+    /** Starts to serve one kind in the domain that {@code xen} stands for; each session's queue lives on a loop from {@code loops}. */
+    public static BlockBackend start(Xen xen, String kind, LoopSource loops, BlockEvent.Listener listener)
+            throws XenException {
         BlockBackend backend = new BlockBackend(xen, loops, listener);
-        backend.bus = BackendBus.start(xen, KIND, backend::attach);
+        backend.bus = BackendBus.start(xen, kind, backend::attach);
         return backend;
     }
 
@@ -93,7 +94,7 @@ public final class BlockBackend implements AutoCloseable {
         @Override
         public SequencedMap<String, String> offer() {
             SequencedMap<String, String> nodes = new LinkedHashMap<>();
-            nodes.put("max-ring-page-order", "0");
+            nodes.put("max-ring-page-order", Integer.toString(BlkifParameters.MAX_RING_PAGE_ORDER));
             return nodes;
         }
 
@@ -107,6 +108,12 @@ public final class BlockBackend implements AutoCloseable {
                     store.read(node.child("direct-io-safe")).orElse("0").equals("1");
             Path path = path(params);
             try {
+                if (!path.isAbsolute()) {
+                    throw new XenException(
+                            Errno.EINVAL,
+                            address.xenbusPath()
+                                    + ": params must be the absolute path of an image file or block device");
+                }
                 Disk opened = FileDisk.open(path, !mode.contains("w"), direct);
                 disk = opened;
                 rows.add(new Row(name, address.frontendDomid(), address.devid(), opened, counters));
@@ -194,15 +201,9 @@ public final class BlockBackend implements AutoCloseable {
             return open;
         }
 
-        private Path path(String params) throws XenException {
-            // qdisk and tap kinds put the format before the target; libxl spells raw "aio".
-            String target = params.startsWith("aio:") || params.startsWith("raw:") ? params.substring(4) : params;
-            if (!target.startsWith("/")) {
-                throw new XenException(
-                        Errno.EINVAL,
-                        address.xenbusPath() + ": params must be the absolute path of an image file or block device");
-            }
-            return Path.of(target);
+        /** The qdisk and tap kinds put the format before the target; libxl spells raw "aio". */
+        private static Path path(String params) {
+            return Path.of(params.startsWith("aio:") || params.startsWith("raw:") ? params.substring(4) : params);
         }
 
         private void tell(BlockEvent event) {

@@ -1,10 +1,13 @@
 package xenback.block.backend;
 
+import java.util.concurrent.TimeUnit;
 import xenback.block.protocol.Rule;
 import xenback.xen.io.Counter;
 
 /** What one queue has done. Counted by its loop, readable by any thread. */
 public final class BlockCounters {
+    private static final long LOG_INTERVAL_NANOS = TimeUnit.SECONDS.toNanos(1);
+
     final Counter reads = new Counter();
     final Counter writes = new Counter();
     final Counter flushes = new Counter();
@@ -15,6 +18,9 @@ public final class BlockCounters {
     final Counter taken = new Counter();
     final Counter answered = new Counter();
     private final Counter[] violations = new Counter[Rule.count()];
+
+    /** Owned by the queue. Kept with the device, or a guest that reconnects would begin with a fresh limit. */
+    private long nextLogNanos = System.nanoTime();
 
     BlockCounters() {
         for (int i = 0; i < violations.length; i++) {
@@ -66,7 +72,17 @@ public final class BlockCounters {
         return violations[rule.index()].value();
     }
 
-    void violation(Rule rule) {
+    /**
+     * Counts a violation.
+     *
+     * @return true if it may be logged: a line per second and device, or a guest could flood the log (XSA-43)
+     */
+    boolean violation(Rule rule, long nowNanos) {
         violations[rule.index()].add(1);
+        if (nowNanos - nextLogNanos < 0) {
+            return false;
+        }
+        nextLogNanos = nowNanos + LOG_INTERVAL_NANOS;
+        return true;
     }
 }

@@ -3,7 +3,6 @@ package xenback.block.backend;
 import java.lang.System.Logger.Level;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.util.concurrent.TimeUnit;
 import xenback.block.disk.Disk;
 import xenback.block.disk.DiskQueue;
 import xenback.block.protocol.Blkif;
@@ -38,8 +37,6 @@ final class BlockQueue {
 
     /** A guest that moves its index while we look is looked at again in the next turn, not for ever in this one. */
     private static final int ROUNDS_PER_TURN = 4;
-
-    private static final long LOG_INTERVAL_NANOS = TimeUnit.SECONDS.toNanos(1);
 
     private final String name;
     private final int guestDomid;
@@ -79,7 +76,6 @@ final class BlockQueue {
     private boolean ended;
     private boolean closed;
     private Runnable onIdle = () -> {};
-    private long nextLogNanos = System.nanoTime();
 
     private final Completion onRead = this::onRead;
     private final Completion onWritten = this::onWritten;
@@ -354,10 +350,7 @@ final class BlockQueue {
     }
 
     private void count(Rule rule) {
-        counters.violation(rule);
-        long now = System.nanoTime();
-        if (now - nextLogNanos >= 0) {
-            nextLogNanos = now + LOG_INTERVAL_NANOS; // a guest cannot flood the log (XSA-43)
+        if (counters.violation(rule, System.nanoTime())) {
             LOG.log(
                     Level.WARNING,
                     "{0}: domain {1}: {2}, {3} so far",

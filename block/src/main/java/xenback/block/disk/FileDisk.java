@@ -2,6 +2,7 @@ package xenback.block.disk;
 
 import java.lang.System.Logger.Level;
 import java.nio.file.Path;
+import java.util.Optional;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.jspecify.annotations.Nullable;
 import xenback.xen.Errno;
@@ -44,6 +45,9 @@ public final class FileDisk implements Disk {
      * @throws XenException EBUSY if it is in use or mounted; ENOENT, EACCES, EISDIR, EINVAL... each with the remedy
      */
     public static FileDisk open(Path path, boolean readOnly, boolean wantDirect) throws XenException {
+        if (NativeFile.kindOf(path).equals(Optional.of(Kind.OTHER))) {
+            throw noDisk(path); // before it is opened, for a fifo would keep us until somebody writes to it
+        }
         NativeFile file = openFile(path, readOnly);
         try {
             Status status = file.status();
@@ -169,7 +173,13 @@ public final class FileDisk implements Disk {
 
     private static NativeFile openFile(Path path, boolean readOnly) throws XenException {
         try {
-            return readOnly ? NativeFile.open(path) : NativeFile.open(path, Mode.WRITE, Mode.EXCLUSIVE_DEVICE);
+            if (!readOnly) {
+                return NativeFile.open(path, Mode.WRITE, Mode.EXCLUSIVE_DEVICE);
+            }
+            // A device that is mounted or written to would change under its readers. They share it with each other, though,
+            // so the claim is only tried, not held.
+            NativeFile.open(path, Mode.EXCLUSIVE_DEVICE).close();
+            return NativeFile.open(path);
         } catch (XenException e) {
             String why = switch (e.errno()) {
                 case ENOENT -> "there is no such file";
@@ -184,11 +194,15 @@ public final class FileDisk implements Disk {
         }
     }
 
+    private static XenException noDisk(Path path) {
+        return new XenException(Errno.EINVAL, path + ": neither an image file nor a block device");
+    }
+
     private static void check(Path path, Status status) throws XenException {
         switch (status.kind()) {
             case DIRECTORY ->
                 throw new XenException(Errno.EISDIR, path + ": a directory; name an image file or a block device");
-            case OTHER -> throw new XenException(Errno.EINVAL, path + ": neither an image file nor a block device");
+            case OTHER -> throw noDisk(path);
             case REGULAR, BLOCK_DEVICE -> {}
         }
         if (status.sizeBytes() == 0) {

@@ -16,6 +16,7 @@ final class NbdBufferPool implements AutoCloseable {
     private final NbdBuffer[][] unused = new NbdBuffer[CLASSES][KEPT_BUFFERS];
     private final int[] counts = new int[CLASSES];
     private long unusedBytes;
+    private long takenBytes;
 
     /** Payload bytes of the class that serves {@code bytes} (1 to 32 MiB). */
     static long roundUp(long bytes) {
@@ -34,6 +35,7 @@ final class NbdBufferPool implements AutoCloseable {
             counts[sizeClass] = count - 1;
             unusedBytes -= buffer.payloadBytes();
         }
+        takenBytes += buffer.payloadBytes();
         buffer.references = 1;
         return buffer;
     }
@@ -41,6 +43,7 @@ final class NbdBufferPool implements AutoCloseable {
     /** Takes back a buffer that nobody holds any more. */
     void give(NbdBuffer buffer) {
         assert buffer.references == 0 : "buffer with " + buffer.references + " references given back";
+        takenBytes -= buffer.payloadBytes();
         int count = counts[buffer.sizeClass];
         if (count == KEPT_BUFFERS || unusedBytes + buffer.payloadBytes() > KEPT_BYTES) {
             buffer.free();
@@ -53,6 +56,11 @@ final class NbdBufferPool implements AutoCloseable {
 
     long unusedBytes() {
         return unusedBytes;
+    }
+
+    /** Payload bytes of all buffers that are out. */
+    long takenBytes() {
+        return takenBytes;
     }
 
     /** Frees what is unused; what is out must have come back. */

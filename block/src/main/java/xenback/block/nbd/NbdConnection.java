@@ -15,15 +15,12 @@ import xenback.xen.io.Sockets;
  * The transmission phase of one client: receives many requests at a time, starts them on the disk, sends many replies at
  * a time. Nothing is allocated per request. All on the export's loop thread.
  *
- * <p>What a client can hold is bounded: {@link #MAX_REQUESTS} requests and {@link #MAX_HELD_BYTES} of memory, from the
+ * <p>What a client can hold is bounded: {@link #MAX_REQUESTS} requests and the memory of {@link NbdHoldings}, from the
  * arrival of a request until its reply has left. At the bound nothing more is parsed or received, so that a client that
  * does not read its replies stalls itself.
  */
 final class NbdConnection {
     static final int MAX_REQUESTS = 256;
-
-    /** With nothing else held, the inbox and the longest request are far below it, so a stalled client goes on. */
-    static final long MAX_HELD_BYTES = 64L << 20;
 
     /** A payload longer than this that does not fit into the inbox is received where it is to stay, without a copy. */
     private static final int LONG_PAYLOAD_BYTES = 32 << 10;
@@ -88,15 +85,20 @@ final class NbdConnection {
         this.fd = fd;
         this.agreement = agreement;
         loop = served.export().loop();
-        for (int number = MAX_REQUESTS - 1; number >= 0; number--) {
-            NbdRequest request = new NbdRequest(number, arena);
-            table[number] = request;
-            unused[unusedCount++] = request;
-        }
-        holdings = new NbdHoldings(served.pool(), MAX_HELD_BYTES);
-        inbox = new NbdInbox(holdings.take(NbdInbox.BUFFER_BYTES));
-        replies = new NbdReplies(agreement.structured(), MAX_REQUESTS, arena);
+        holdings = new NbdHoldings(served.pool());
         extents = new NbdExtents(served.export().disk(), loop, this::extentsDone);
+        try {
+            for (int number = MAX_REQUESTS - 1; number >= 0; number--) {
+                NbdRequest request = new NbdRequest(number, arena);
+                table[number] = request;
+                unused[unusedCount++] = request;
+            }
+            replies = new NbdReplies(agreement.structured(), MAX_REQUESTS, arena);
+            inbox = new NbdInbox(holdings.take(NbdInbox.BUFFER_BYTES));
+        } catch (OutOfMemoryError e) {
+            arena.close();
+            throw e;
+        }
     }
 
     /** Begins, with what the client sent before the handshake was over. */
@@ -167,9 +169,14 @@ final class NbdConnection {
             }
             receive();
         } catch (OutOfMemoryError e) {
-            // Buffers are native memory, taken before anything is changed: this client goes, the others stay.
-            served.counters().dropConnection();
-            end();
+            // Native memory, asked for before anything is changed. What runs gives some back; without that, this client
+            // goes and the others stay.
+            if (inFlight > 0 || !replies.isEmpty()) {
+                stalled = true;
+            } else {
+                served.counters().dropConnection();
+                end();
+            }
         }
     }
 

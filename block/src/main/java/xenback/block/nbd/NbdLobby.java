@@ -119,7 +119,14 @@ final class NbdLobby {
                 LOG.log(Level.DEBUG, "NBD client gone before its first byte: {0}", e.getMessage());
             }
         }
-        NbdNewcomer newcomer = new NbdNewcomer(this, loop, fd, exports);
+        NbdNewcomer newcomer;
+        try {
+            newcomer = new NbdNewcomer(this, loop, fd, exports);
+        } catch (OutOfMemoryError e) { // native memory: better luck next time
+            Sockets.close(fd);
+            onLeft.run();
+            return;
+        }
         newcomers.add(newcomer);
         newcomer.start();
     }

@@ -17,9 +17,9 @@ final class NbdNewcomer {
     private final EventLoop loop;
     private final int fd;
     private final Arena arena = Arena.ofShared(); // the export's loop reads the early requests
-    private final MemorySegment input = arena.allocate(NbdHandshake.INPUT_BYTES);
+    private final MemorySegment input;
     private final MemorySegment output;
-    private final ScatterList sending = new ScatterList(1, arena);
+    private final ScatterList sending;
     private final NbdHandshake handshake;
     private final Completion onReceived = this::received;
     private final Completion onSent = this::sent;
@@ -30,7 +30,14 @@ final class NbdNewcomer {
         this.lobby = lobby;
         this.loop = loop;
         this.fd = fd;
-        output = arena.allocate(NbdHandshake.outputBytes(exports));
+        try {
+            input = arena.allocate(NbdHandshake.INPUT_BYTES);
+            output = arena.allocate(NbdHandshake.outputBytes(exports));
+            sending = new ScatterList(1, arena);
+        } catch (OutOfMemoryError e) {
+            arena.close();
+            throw e;
+        }
         handshake = new NbdHandshake(exports, input, output);
     }
 

@@ -30,7 +30,9 @@ import xenback.xen.io.Sockets;
  * Offers disks to NBD clients on one unix socket or TCP address. Every export is served by its own loop, on which its
  * connections stay; handshakes happen on the loop of the first export. Methods may be called from any thread but a loop's.
  *
- * <p>A client can break only its own connection. One connection holds at most 64 MiB and 256 requests.
+ * <p>A client can break only its own connection. One connection holds at most 256 requests and 64 MiB of native memory,
+ * all connections of a loop together 256 MiB and then 4 MiB or one request each. The JVM counts this memory against
+ * {@code -XX:MaxDirectMemorySize}, which is the heap's size unless set.
  */
 public final class NbdServer implements AutoCloseable {
     /** Clients at a time, those in the handshake included; a further one is hung up on. */
@@ -223,7 +225,26 @@ public final class NbdServer implements AutoCloseable {
         }
     }
 
+    /**
+     * Finds out whether {@link #start(Path, List)} would take this path, and changes nothing. What is found may have changed
+     * by then; {@code start} checks again.
+     *
+     * @throws XenException as {@code start} would for a path that is taken
+     */
+    public static void requireFree(Path socket) throws XenException {
+        if (isStale(socket)) {
+            LOG.log(Level.TRACE, "{0} will be replaced", socket);
+        }
+    }
+
     private static void removeStale(Path socket) throws XenException {
+        if (isStale(socket)) {
+            removeSocket(socket); // if it stays, the bind says why
+        }
+    }
+
+    /** True for the socket of a server that is gone, false if nothing is there. */
+    private static boolean isStale(Path socket) throws XenException {
         try {
             int mode = (Integer) Files.getAttribute(socket, "unix:mode", LinkOption.NOFOLLOW_LINKS);
             if ((mode & FILE_TYPE) != FILE_TYPE_SOCKET) {
@@ -233,9 +254,9 @@ public final class NbdServer implements AutoCloseable {
                 throw new XenException(
                         Errno.EADDRINUSE, socket + ": another server answers there; stop it or choose another path");
             }
-            Files.deleteIfExists(socket);
+            return true;
         } catch (NoSuchFileException e) {
-            LOG.log(Level.TRACE, "{0} is free", socket);
+            return false;
         } catch (XenException e) {
             throw e;
         } catch (IOException e) {

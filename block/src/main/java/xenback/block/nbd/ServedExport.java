@@ -54,7 +54,15 @@ final class ServedExport {
             onLeft.run();
             return;
         }
-        NbdConnection connection = new NbdConnection(this, queue, fd, agreement);
+        NbdConnection connection;
+        try {
+            connection = new NbdConnection(this, queue, fd, agreement);
+        } catch (OutOfMemoryError e) { // native memory: the newcomer goes, who is here stays
+            counters.dropConnection();
+            Sockets.close(fd);
+            onLeft.run();
+            return;
+        }
         connections.add(connection);
         counters.connected(1);
         connection.start(early, offset, bytes);

@@ -27,6 +27,8 @@ final class BackendDevice {
     /** More steps than any way through the machine has; a guest that changes its mind faster waits for the next poke. */
     private static final int STEPS_PER_POKE = 16;
 
+    private static final long LOG_INTERVAL_NANOS = Duration.ofSeconds(1).toNanos();
+
     private static final String STATE = "state";
     private static final String HOTPLUG_STATUS = "hotplug-status";
 
@@ -42,6 +44,8 @@ final class BackendDevice {
     // Owned by the device's thread.
     private Held held = Held.NOTHING;
     private long offeredAtNanos;
+    private long closedAtNanos;
+    private long nextLogNanos = System.nanoTime();
 
     /** Why the session cannot go on; set by any thread, cleared by the device's. */
     private volatile @Nullable String brokenBecause;
@@ -106,6 +110,7 @@ final class BackendDevice {
                 Effect effect = BackendMachine.next(observe(), held);
                 LOG.log(Level.DEBUG, "{0}: {1}", address.xenbusPath(), effect);
                 if (effect == Effect.NOTHING) {
+                    removeLeaf();
                     return true;
                 }
                 if (effect == Effect.FORGET) {
@@ -145,6 +150,7 @@ final class BackendDevice {
         switch (effect) {
             case OFFER -> {
                 offeredAtNanos = System.nanoTime();
+                closedAtNanos = 0;
                 if (held.store() == Store.FAILED) {
                     held = new Held(Store.CLOSED, held.connected(), held.broken());
                 }
@@ -171,7 +177,10 @@ final class BackendDevice {
                 }
                 publish(Map.of(), XenbusState.CLOSING);
             }
-            case SAY_CLOSED -> publish(Map.of(), XenbusState.CLOSED);
+            case SAY_CLOSED -> {
+                publish(Map.of(), XenbusState.CLOSED);
+                closedAtNanos = System.nanoTime();
+            }
             case NOTHING, FORGET -> throw new IllegalStateException(effect + " is not performed");
         }
     }
@@ -183,7 +192,9 @@ final class BackendDevice {
             write(Map.of("store-status", "open"));
         } catch (XenException e) {
             held = new Held(Store.FAILED, held.connected(), held.broken());
-            report(e.getMessage());
+            // The instance has told its user already, in the words of its kind of device.
+            LOG.log(Level.INFO, address.xenbusPath() + ": its store cannot be opened", e);
+            record(e.getMessage());
             // hotplug-error is what libxl shows to the user of xl; store-status is what our hotplug script waits for.
             write(Map.of("hotplug-error", String.valueOf(e.getMessage()), "store-status", "error"));
         }
@@ -233,15 +244,48 @@ final class BackendDevice {
         }
     }
 
+    /**
+     * Says in the log and to the toolstack what went wrong. The log gets a line per second at most: a guest that connects
+     * wrongly again and again must not fill it (the class of XSA-43).
+     */
+    private void report(String what) throws XenException {
+        long now = System.nanoTime();
+        if (now - nextLogNanos >= 0) {
+            nextLogNanos = now + LOG_INTERVAL_NANOS;
+            LOG.log(Level.ERROR, "{0}: {1}", address.xenbusPath(), what);
+        }
+        record(what);
+    }
+
     /** Tells the toolstack what went wrong, where Linux' xenbus_dev_error does. */
-    private void report(@Nullable String what) throws XenException {
-        LOG.log(Level.ERROR, "{0}: {1}", address.xenbusPath(), what);
+    private void record(@Nullable String what) throws XenException {
         store.write(
                 store.domainPath(bus.domid())
                         .child("error")
                         .child(address.xenbusPath())
                         .child("error"),
                 String.valueOf(what));
+    }
+
+    /**
+     * In a driver domain nobody else removes a device that is at 6: libxl in domain 0 waits for it (libxl_device.c), but must
+     * have read the 6 before.
+     */
+    private void removeLeaf() throws XenException {
+        if (bus.domid() == 0
+                || closedAtNanos == 0
+                || System.nanoTime() - closedAtNanos < bus.dwell().toNanos()) {
+            return;
+        }
+        StorePath backend = address.backend();
+        store.transaction(access -> {
+            boolean offline = access.read(backend.child("online")).orElse("1").equals("0");
+            boolean over = access.read(backend.child(STATE)).orElse("").equals(XenbusState.CLOSED.text());
+            if (offline && over) {
+                access.remove(backend);
+            }
+            return true;
+        });
     }
 
     private void letGo() {
@@ -261,7 +305,9 @@ final class BackendDevice {
 
     /** While the hotplug script is awaited, its absence must be noticed too. */
     private Duration waitTime() {
-        return offeredAtNanos != 0 && !held.connected() && !dwelled() ? bus.dwell() : Duration.ZERO;
+        boolean toConnect = offeredAtNanos != 0 && !held.connected() && !dwelled();
+        boolean toRemove = bus.domid() != 0 && closedAtNanos != 0;
+        return toConnect || toRemove ? bus.dwell() : Duration.ZERO;
     }
 
     private static StorePath frontendOf(XenStore store, BackendDriver.Address address) throws XenException {

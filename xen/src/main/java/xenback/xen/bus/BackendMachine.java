@@ -131,8 +131,11 @@ public final class BackendMachine {
                     : Effect.SAY_CLOSING;
         }
         return switch (seen.own()) {
-            case UNKNOWN, INITIALISING, CLOSED -> Effect.OFFER;
+            case UNKNOWN, INITIALISING, CLOSED -> held.connected() ? Effect.DISCONNECT : Effect.OFFER;
             case INIT_WAIT, INITIALISED -> {
+                if (held.connected()) {
+                    yield Effect.DISCONNECT; // its 4 could not be written: begin anew, for no device has two sessions
+                }
                 Effect open = open(held);
                 yield open != Effect.NOTHING || held.store() != Store.OPEN || !seen.hotplugOver()
                         ? open

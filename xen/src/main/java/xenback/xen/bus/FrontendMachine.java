@@ -7,9 +7,13 @@ package xenback.xen.bus;
  *   backend \ own   1                3               4                5                6
  *   2               prepare -> 3     -               detach -> 6      detach -> 6      release
  *   4               -                attach -> 4     -                detach -> 6      -
- *   5               -> 6             -> 6            -> 5             detach -> 6      -
- *   6, gone         -> 6             -> 6            -> 5             detach -> 6      release
+ *   5               -                -> 6            -> 5             detach -> 6      -
+ *   6               release          -> 6            -> 5             detach -> 6      release
+ *   gone            -> 6             -> 6            -> 5             detach -> 6      release
  * </pre>
+ *
+ * At 1 an end that comes back (boot loader, kexec) may still find the 5 or 6 of its former life: it waits, for the backend
+ * goes back to 2 when it sees the 1. To answer 6 would be the end of both.
  */
 public final class FrontendMachine {
     /**
@@ -69,9 +73,13 @@ public final class FrontendMachine {
                     case CLOSING -> detach(held, Effect.SAY_CLOSED);
                     default -> Effect.NOTHING;
                 };
-            case CLOSING -> leave(seen, held, Effect.NOTHING);
+            case CLOSING -> seen.own() == XenbusState.INITIALISING ? Effect.NOTHING : leave(seen, held, Effect.NOTHING);
             // Only now has the backend let go of our pages, so that they can be taken back.
-            case UNKNOWN, CLOSED -> leave(seen, held, release(held, Effect.NOTHING));
+            case CLOSED ->
+                seen.own() == XenbusState.INITIALISING
+                        ? release(held, Effect.NOTHING)
+                        : leave(seen, held, release(held, Effect.NOTHING));
+            case UNKNOWN -> leave(seen, held, release(held, Effect.NOTHING));
             default -> Effect.NOTHING;
         };
     }

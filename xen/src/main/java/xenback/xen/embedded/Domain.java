@@ -161,11 +161,11 @@ public final class Domain implements Xen, Granter {
             closed = true;
             open = store;
         }
+        if (open != null) {
+            open.close(); // before xenstored drops the domain's connections, which would look like its loss
+        }
         xen.forget(this);
         eventPorts.closeAll();
-        if (open != null) {
-            open.close();
-        }
         arena.close();
         memory.close();
     }

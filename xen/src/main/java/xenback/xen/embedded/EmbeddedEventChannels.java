@@ -12,9 +12,9 @@ final class EmbeddedEventChannels implements EventChannels {
     private final EmbeddedXen xen;
     private final EventPorts ports;
 
-    // Under the lock of this object. Each port is queued at most once (it is masked then), so the queue cannot
-    // overflow.
-    private final int[] queue = new int[EventPorts.PORT_LIMIT];
+    // Under the lock of this object. Only open ports are queued, each at most once (it is masked then), so the queue
+    // cannot overflow: it has room for one port more than a domain can have.
+    private final EventPort[] queue = new EventPort[EventPorts.PORT_LIMIT];
     private int head;
     private int tail;
     private final BitSet own = new BitSet();
@@ -53,12 +53,13 @@ final class EmbeddedEventChannels implements EventChannels {
             own.clear(port);
         }
         ports.close(port);
+        purge();
     }
 
     @Override
     public void notifyPort(int port) {
         EventPort local = ports.port(port);
-        if (local != null) {
+        if (local != null && local.set == this) {
             EventPort peer = local.peer;
             if (peer != null) {
                 peer.raise();
@@ -70,7 +71,7 @@ final class EmbeddedEventChannels implements EventChannels {
     public synchronized int takePending(int[] into) {
         int count = 0;
         while (count < into.length && head != tail) {
-            into[count++] = queue[head];
+            into[count++] = queue[head].number;
             head = (head + 1) % queue.length;
         }
         signalIfPending();
@@ -80,7 +81,7 @@ final class EmbeddedEventChannels implements EventChannels {
     @Override
     public void unmask(int port) {
         EventPort local = ports.port(port);
-        if (local != null) {
+        if (local != null && local.set == this) {
             local.unmask();
         }
     }
@@ -102,8 +103,9 @@ final class EmbeddedEventChannels implements EventChannels {
     }
 
     /** Called by a port that has just been masked. */
-    synchronized void deliver(int port) {
-        if (!closed) {
+    synchronized void deliver(EventPort port) {
+        // A port that was closed under its event is not queued: its number may soon be another's (XSA-331).
+        if (!closed && isOpen(port)) {
             queue[tail] = port;
             tail = (tail + 1) % queue.length;
             signalIfPending();
@@ -114,6 +116,23 @@ final class EmbeddedEventChannels implements EventChannels {
         if (head != tail && loop != null && onEvent != null) {
             loop.signal(onEvent); // once however often, and without a system call between two ends on one loop
         }
+    }
+
+    /** Drops what is queued for ports that are closed. */
+    private synchronized void purge() {
+        int end = tail;
+        tail = head;
+        for (int at = head; at != end; at = (at + 1) % queue.length) {
+            EventPort port = queue[at];
+            if (isOpen(port)) {
+                queue[tail] = port;
+                tail = (tail + 1) % queue.length;
+            }
+        }
+    }
+
+    private boolean isOpen(EventPort port) {
+        return ports.port(port.number) == port;
     }
 
     private synchronized int adopt(EventPort port) throws XenException {

@@ -31,14 +31,16 @@ final class EmbeddedGrantTable implements GrantTable {
             long[] offsets = new long[grefs.length];
             for (; pinned < grefs.length; pinned++) {
                 int gref = grefs[pinned];
-                short status = pin(owner, gref, writable);
+                short status = owner.grants().pin(gref, self.domid(), writable);
                 if (status != GrantStatus.OKAY) {
-                    // As gntdev: one bad reference fails the whole mapping.
-                    throw new XenException(
-                            Errno.EINVAL,
-                            "grant " + Integer.toUnsignedString(gref) + " of domain " + domid + ": status " + status);
+                    throw refused(domid, gref, status);
                 }
-                offsets[pinned] = (long) owner.grants().frame(gref) * PAGE_BYTES;
+                // Read once: a guest that rewrites its entry now must not get a page mapped that was never checked.
+                offsets[pinned] = offset(owner, owner.grants().frame(gref));
+                if (offsets[pinned] < 0) {
+                    owner.grants().unpin(gref, writable);
+                    throw refused(domid, gref, GrantStatus.BAD_PAGE);
+                }
             }
             return new Mapped(owner, grefs.clone(), writable, offsets);
         } catch (XenException e) {
@@ -73,21 +75,18 @@ final class EmbeddedGrantTable implements GrantTable {
             return GrantStatus.BAD_DOMAIN;
         }
         int gref = batch.gref(entry);
-        short status = pin(owner, gref, toGuest);
+        short status = owner.grants().pin(gref, self.domid(), toGuest);
         if (status != GrantStatus.OKAY) {
             return status;
         }
-        long at = (long) owner.grants().frame(gref) * PAGE_BYTES + batch.pageOffset(entry);
-        status = transfer(batch, entry, owner.memory(), at, toGuest);
+        long page = offset(owner, owner.grants().frame(gref)); // read once, see map
+        status = page < 0 ? GrantStatus.BAD_PAGE : transfer(batch, entry, owner.memory(), page, toGuest);
         owner.grants().unpin(gref, toGuest);
         return status;
     }
 
-    private static short transfer(GrantCopyBatch batch, int entry, MemorySegment memory, long at, boolean toGuest) {
-        // The frame was in range when it was pinned, but the guest may have rewritten it since.
-        if (at < 0 || at > memory.byteSize() - batch.length(entry)) {
-            return GrantStatus.BAD_PAGE;
-        }
+    private static short transfer(GrantCopyBatch batch, int entry, MemorySegment memory, long page, boolean toGuest) {
+        long at = page + batch.pageOffset(entry);
         try {
             if (toGuest) {
                 MemorySegment.copy(batch.local(entry), batch.localOffset(entry), memory, at, batch.length(entry));
@@ -100,13 +99,15 @@ final class EmbeddedGrantTable implements GrantTable {
         }
     }
 
-    private short pin(Domain owner, int gref, boolean write) {
-        short status = owner.grants().pin(gref, self.domid(), write);
-        if (status == GrantStatus.OKAY && Integer.compareUnsigned(owner.grants().frame(gref), owner.pages()) >= 0) {
-            owner.grants().unpin(gref, write);
-            return GrantStatus.BAD_PAGE;
-        }
-        return status;
+    /** Where a frame starts in its domain's memory, in bytes; -1 if the domain has no such frame. */
+    private static long offset(Domain owner, int frame) {
+        return Integer.compareUnsigned(frame, owner.pages()) < 0 ? (long) frame * PAGE_BYTES : -1;
+    }
+
+    /** As gntdev: one bad reference fails the whole mapping. */
+    private static XenException refused(int domid, int gref, short status) {
+        return new XenException(
+                Errno.EINVAL, "grant " + Integer.toUnsignedString(gref) + " of domain " + domid + ": status " + status);
     }
 
     private final class Mapped implements GrantMapping {

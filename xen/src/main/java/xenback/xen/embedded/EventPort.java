@@ -24,7 +24,9 @@ final class EventPort {
 
     final int number;
     final int remoteDomid;
-    private final EmbeddedEventChannels set;
+
+    /** Who opened it: it alone may use it, as a port of /dev/xen/evtchn belongs to one open file. */
+    final EmbeddedEventChannels set;
 
     /** The other end while bound; under the lock of {@link EventPorts} for writing. */
     volatile @Nullable EventPort peer;
@@ -47,7 +49,7 @@ final class EventPort {
                     return;
                 }
             } else if (BITS.compareAndSet(this, now, MASKED)) {
-                set.deliver(number);
+                set.deliver(this);
                 return;
             }
         }
@@ -59,7 +61,7 @@ final class EventPort {
             int now = (int) BITS.getVolatile(this);
             if ((now & PENDING) != 0) {
                 if (BITS.compareAndSet(this, now, MASKED)) {
-                    set.deliver(number);
+                    set.deliver(this);
                     return;
                 }
             } else if (BITS.compareAndSet(this, now, 0)) {

@@ -296,7 +296,7 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
         firstFree = slot;
         try {
             done.onCompletion(tag, result);
-        } catch (RuntimeException | AssertionError e) {
+        } catch (RuntimeException | Error e) {
             fault(e);
         }
     }
@@ -396,7 +396,7 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
             }
             try {
                 task.run();
-            } catch (RuntimeException | AssertionError e) {
+            } catch (RuntimeException | Error e) {
                 fault(e);
             }
         }
@@ -410,7 +410,7 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
             task.listed = false;
             try {
                 task.endTurn();
-            } catch (RuntimeException | AssertionError e) {
+            } catch (RuntimeException | Error e) {
                 fault(e);
             }
         }

@@ -8,6 +8,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.EnumSet;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import xenback.xen.Errno;
 import xenback.xen.XenException;
@@ -108,6 +109,15 @@ public final class NativeFile implements AutoCloseable {
         }
     }
 
+    /** What a path names, without opening it: to open a fifo is to wait for its other end. Empty if there is no such path. */
+    public static Optional<Kind> kindOf(Path path) {
+        try {
+            return Optional.of(kind((Integer) Files.getAttribute(path, "unix:mode")));
+        } catch (IOException | UnsupportedOperationException e) {
+            return Optional.empty();
+        }
+    }
+
     public Path path() {
         return path;
     }
@@ -201,7 +211,8 @@ public final class NativeFile implements AutoCloseable {
             return Libc.fcntl(state, fd, F_OFD_SETLK, flock.address());
         });
         if (result == -Errno.EAGAIN.number() || result == -Errno.EACCES.number()) {
-            throw new XenException(Errno.EBUSY, path + ": in use by another process");
+            throw new XenException(
+                    Errno.EBUSY, path + ": in use by another process; end it first (fuser -v " + path + " names it)");
         } else if (result < 0) {
             throw Native.failure(path + ": lock", (int) -result);
         }

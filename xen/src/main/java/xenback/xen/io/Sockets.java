@@ -62,7 +62,18 @@ public final class Sockets {
             address.set(ValueLayout.JAVA_BYTE, 2, (byte) (where.getPort() >> 8));
             address.set(ValueLayout.JAVA_BYTE, 3, (byte) where.getPort());
             MemorySegment.copy(ip, 0, address, ValueLayout.JAVA_BYTE, v6 ? 8 : 4, ip.length);
-            return listen(v6 ? AF_INET6 : AF_INET, address, backlog, where.toString());
+            String name = (v6 ? "[" + host.getHostAddress() + "]" : host.getHostAddress()) + ":" + where.getPort();
+            try {
+                return listen(v6 ? AF_INET6 : AF_INET, address, backlog, name);
+            } catch (XenException e) {
+                String why = switch (e.errno()) {
+                    case EADDRINUSE -> "another program listens there; choose another port";
+                    case EADDRNOTAVAIL -> "this machine has no such address; choose one of its own";
+                    case EACCES -> "permission denied; choose a port from 1024 on";
+                    default -> e.errno().toString();
+                };
+                throw new XenException(e.errno(), name + ": " + why, e);
+            }
         }
     }
 

@@ -61,6 +61,19 @@ public final class StoreClient extends StoreVerbs implements XenStore {
         }
     }
 
+    /**
+     * Connects through the kernel's device, usually {@code /dev/xen/xenbus}, as the domain that we are.
+     *
+     * @throws StoreException EIO if it cannot be opened
+     */
+    public static StoreClient connectThroughKernel(Path device) throws StoreException {
+        try {
+            return open(() -> XenbusTransport.open(device));
+        } catch (IOException e) {
+            throw new StoreException(Errno.EIO, "cannot use " + device + " (" + e.getMessage() + ")", e);
+        }
+    }
+
     static StoreClient open(StoreTransport.Opener opener) throws IOException {
         StoreClient client = new StoreClient(opener);
         client.dispatcher.start();

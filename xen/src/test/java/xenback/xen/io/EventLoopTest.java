@@ -235,7 +235,7 @@ class EventLoopTest {
             assertThatThrownBy(() -> second.lock(true))
                     .isInstanceOfSatisfying(
                             XenException.class, e -> assertThat(e.errno()).isEqualTo(Errno.EBUSY))
-                    .hasMessage(path + ": in use by another process");
+                    .hasMessage(path + ": in use by another process; end it first (fuser -v " + path + " names it)");
         }
     }
 

@@ -1,0 +1,216 @@
+package xenback.xen.host;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.file.Path;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
+import xenback.xen.Errno;
+import xenback.xen.XenException;
+import xenback.xen.grant.GrantCopyBatch;
+import xenback.xen.grant.GrantMapping;
+import xenback.xen.grant.GrantStatus;
+import xenback.xen.grant.GrantTable;
+import xenback.xen.io.DeviceFile;
+
+/**
+ * One open /dev/xen/gntdev (uapi/xen/gntdev.h). {@link #copy} belongs to one thread; mapping to any.
+ */
+final class HostGrantTable implements GrantTable {
+    private static final Path DEVICE = Path.of("/dev/xen/gntdev");
+    private static final int PAGE_BYTES = GrantCopyBatch.PAGE_BYTES;
+
+    // The size in MAP_GRANT_REF's number is that of one reference, however many there are.
+    private static final long MAP_GRANT_REF = 0x00184700L;
+    private static final long UNMAP_GRANT_REF = 0x00104701L;
+    private static final long GRANT_COPY = 0x00104708L;
+
+    // struct ioctl_gntdev_map_grant_ref
+    private static final long MAP_COUNT = 0; // u32
+    private static final long MAP_INDEX = 8; // u64, out
+    private static final long MAP_REFS = 16; // {u32 domid, u32 ref} each
+
+    // struct ioctl_gntdev_unmap_grant_ref
+    private static final long UNMAP_INDEX = 0; // u64
+    private static final long UNMAP_COUNT = 8; // u32
+
+    // struct ioctl_gntdev_grant_copy
+    private static final long COPY_COUNT = 0; // u32
+    private static final long COPY_SEGMENTS = 8; // pointer
+
+    // struct gntdev_grant_copy_segment: two ends, each an address u64, or ref u32 @0, offset u16 @4, domid u16 @6
+    private static final long SEGMENT_BYTES = 24;
+    private static final long SEGMENT_SOURCE = 0;
+    private static final long SEGMENT_TARGET = 8;
+    private static final long SEGMENT_LENGTH = 16; // u16
+    private static final long SEGMENT_FLAGS = 18; // u16: 1 the source is a grant, 2 the target is
+    private static final long SEGMENT_STATUS = 20; // s16, out
+
+    /** How often a page that Xen has paged out is asked for, a millisecond apart. */
+    private static final int PAGED_OUT_RETRIES = 100;
+
+    private static final int SEGMENTS_PER_CALL = 512;
+
+    private final Arena arena = Arena.ofShared();
+    private final DeviceFile device;
+    private final MemorySegment segments = arena.allocate(SEGMENT_BYTES * SEGMENTS_PER_CALL, 8);
+    private final MemorySegment call = arena.allocate(16, 8);
+
+    private HostGrantTable(DeviceFile device) {
+        this.device = device;
+        call.set(ValueLayout.JAVA_LONG, COPY_SEGMENTS, segments.address());
+    }
+
+    static HostGrantTable open() throws XenException {
+        return new HostGrantTable(DeviceFile.open(DEVICE));
+    }
+
+    @Override
+    public GrantMapping map(int domid, int[] grefs, boolean writable) throws XenException {
+        String what = "map " + grefs.length + " grants of domain " + domid;
+        try (Arena scratch = Arena.ofConfined()) {
+            MemorySegment map = scratch.allocate(MAP_REFS + 8L * grefs.length, 8);
+            map.set(ValueLayout.JAVA_INT, MAP_COUNT, grefs.length);
+            for (int i = 0; i < grefs.length; i++) {
+                map.set(ValueLayout.JAVA_INT, MAP_REFS + 8L * i, domid);
+                map.set(ValueLayout.JAVA_INT, MAP_REFS + 8L * i + 4, grefs[i]);
+            }
+            device.ioctlChecked(what, MAP_GRANT_REF, map);
+            long index = map.get(ValueLayout.JAVA_LONG, MAP_INDEX);
+            for (int attempt = 0; ; attempt++) {
+                try {
+                    return new Mapped(index, grefs.length, writable);
+                } catch (XenException e) {
+                    if (e.errno() != Errno.EAGAIN || attempt == PAGED_OUT_RETRIES) {
+                        unmap(index, grefs.length); // due even when mmap refused (gntdev.c)
+                        throw new XenException(e.errno(), what + ": refused: " + e.errno(), e);
+                    }
+                }
+                LockSupport.parkNanos(TimeUnit.MILLISECONDS.toNanos(1));
+            }
+        }
+    }
+
+    @Override
+    public int copy(GrantCopyBatch batch) {
+        int failed = 0;
+        for (int first = 0; first < batch.count(); first += SEGMENTS_PER_CALL) {
+            failed += copy(batch, first, Math.min(SEGMENTS_PER_CALL, batch.count() - first));
+        }
+        return failed;
+    }
+
+    @Override
+    public void close() {
+        device.close();
+        arena.close();
+    }
+
+    private int copy(GrantCopyBatch batch, int first, int count) {
+        boolean toGuest = batch.direction() == GrantCopyBatch.Direction.TO_GUEST;
+        for (int i = 0; i < count; i++) {
+            fill(batch, first + i, SEGMENT_BYTES * i, toGuest);
+        }
+        call.set(ValueLayout.JAVA_INT, COPY_COUNT, count);
+        // After an error some segments may have been copied: then none is called good.
+        boolean performed = device.ioctl(GRANT_COPY, call) == 0;
+        int failed = 0;
+        for (int i = 0; i < count; i++) {
+            short status = performed
+                    ? segments.get(ValueLayout.JAVA_SHORT, SEGMENT_BYTES * i + SEGMENT_STATUS)
+                    : GrantStatus.GENERAL_ERROR;
+            if (status == GrantStatus.EAGAIN) {
+                status = copyAgain(batch, first + i, toGuest);
+            }
+            batch.setStatus(first + i, status);
+            if (status != GrantStatus.OKAY) {
+                failed++;
+            }
+        }
+        return failed;
+    }
+
+    /** One segment whose page was paged out; the guest waits for its own page, and the loop with it, for a bounded time. */
+    private short copyAgain(GrantCopyBatch batch, int entry, boolean toGuest) {
+        for (int attempt = 0; attempt < PAGED_OUT_RETRIES; attempt++) {
+            LockSupport.parkNanos(TimeUnit.MILLISECONDS.toNanos(1));
+            short status = copyOne(batch, entry, toGuest);
+            if (status != GrantStatus.EAGAIN) {
+                return status;
+            }
+        }
+        return GrantStatus.EAGAIN;
+    }
+
+    private short copyOne(GrantCopyBatch batch, int entry, boolean toGuest) {
+        try (Arena scratch = Arena.ofConfined()) {
+            MemorySegment one = scratch.allocate(SEGMENT_BYTES, 8);
+            MemorySegment again = scratch.allocate(16, 8);
+            fill(one, batch, entry, 0, toGuest);
+            again.set(ValueLayout.JAVA_INT, COPY_COUNT, 1);
+            again.set(ValueLayout.JAVA_LONG, COPY_SEGMENTS, one.address());
+            return device.ioctl(GRANT_COPY, again) == 0
+                    ? one.get(ValueLayout.JAVA_SHORT, SEGMENT_STATUS)
+                    : GrantStatus.GENERAL_ERROR;
+        }
+    }
+
+    private void fill(GrantCopyBatch batch, int entry, long at, boolean toGuest) {
+        fill(segments, batch, entry, at, toGuest);
+    }
+
+    private static void fill(MemorySegment into, GrantCopyBatch batch, int entry, long at, boolean toGuest) {
+        long granted = at + (toGuest ? SEGMENT_TARGET : SEGMENT_SOURCE);
+        long local = at + (toGuest ? SEGMENT_SOURCE : SEGMENT_TARGET);
+        into.set(ValueLayout.JAVA_INT, granted, batch.gref(entry));
+        into.set(ValueLayout.JAVA_SHORT, granted + 4, (short) batch.pageOffset(entry));
+        into.set(ValueLayout.JAVA_SHORT, granted + 6, (short) batch.domid(entry));
+        into.set(ValueLayout.JAVA_LONG, local, batch.local(entry).address() + batch.localOffset(entry));
+        into.set(ValueLayout.JAVA_SHORT, at + SEGMENT_LENGTH, (short) batch.length(entry));
+        into.set(ValueLayout.JAVA_SHORT, at + SEGMENT_FLAGS, (short) (toGuest ? 2 : 1));
+        into.set(ValueLayout.JAVA_SHORT, at + SEGMENT_STATUS, GrantStatus.GENERAL_ERROR);
+    }
+
+    private void unmap(long index, int count) {
+        try (Arena scratch = Arena.ofConfined()) {
+            MemorySegment unmap = scratch.allocate(16, 8);
+            unmap.set(ValueLayout.JAVA_LONG, UNMAP_INDEX, index);
+            unmap.set(ValueLayout.JAVA_INT, UNMAP_COUNT, count);
+            device.ioctlControl(UNMAP_GRANT_REF, unmap);
+        }
+    }
+
+    private final class Mapped implements GrantMapping {
+        private final long index;
+        private final int count;
+        private final Arena owner = Arena.ofShared();
+        private final MemorySegment memory;
+        private boolean closed;
+
+        Mapped(long index, int count, boolean writable) throws XenException {
+            this.index = index;
+            this.count = count;
+            try {
+                memory = device.map(owner, index, (long) count * PAGE_BYTES, writable);
+            } catch (XenException e) {
+                owner.close();
+                throw e;
+            }
+        }
+
+        @Override
+        public MemorySegment memory() {
+            return memory;
+        }
+
+        @Override
+        public synchronized void close() {
+            if (!closed) {
+                closed = true;
+                owner.close(); // munmap, and only then the ioctl: a range is unmapped as a whole
+                unmap(index, count);
+            }
+        }
+    }
+}
