@@ -23,7 +23,7 @@ final class BadInputTest extends Checkout {
                 wrong("xenback: no command is given; see: xenback --help"),
                 wrong("xenback: Unmatched argument at index 0: 'attach'; see: xenback --help", "attach"),
                 wrong("xenback: Unknown option: '--frobnicate'; see: xenback --help", "--frobnicate"),
-                wrong("xenback serve: Missing required option: '--disk=SPEC'; see: xenback serve --help", "serve"),
+                wrong("xenback: no --disk; write it as --disk disk.img,raw,xvda,w", "serve", "--xen=embedded"),
                 wrong(
                         "xenback serve: Unknown option: '--frobnicate'; see: xenback serve --help",
                         "serve",

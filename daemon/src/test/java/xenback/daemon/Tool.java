@@ -8,6 +8,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.Callable;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Predicate;
 
@@ -52,6 +53,28 @@ final class Tool implements AutoCloseable {
     static Result run(String... command) throws IOException, InterruptedException {
         try (Tool tool = start(command)) {
             return tool.awaitEnd();
+        }
+    }
+
+    /** Runs a program that must succeed, and gives its standard output. */
+    static String need(String... command) throws IOException, InterruptedException {
+        try (Tool tool = start(command)) {
+            Result result = tool.awaitEnd();
+            if (result.status() != 0) {
+                throw tool.failure("ended with status " + result.status());
+            }
+            return result.out();
+        }
+    }
+
+    /** Waits for what no program tells; looks again and again. */
+    static void awaitTrue(String what, Callable<Boolean> met) throws Exception {
+        long deadlineNanos = System.nanoTime() + PATIENCE.toNanos();
+        while (!met.call()) {
+            if (System.nanoTime() > deadlineNanos) {
+                throw new AssertionError("not within " + PATIENCE + ": " + what);
+            }
+            Thread.sleep(10);
         }
     }
 

@@ -1,5 +1,6 @@
 package xenback.block.backend;
 
+import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -202,8 +203,12 @@ public final class BlockBackend implements AutoCloseable {
         }
 
         /** The qdisk and tap kinds put the format before the target; libxl spells raw "aio". */
-        private static Path path(String params) {
-            return Path.of(params.startsWith("aio:") || params.startsWith("raw:") ? params.substring(4) : params);
+        private static Path path(String params) throws XenException {
+            try {
+                return Path.of(params.startsWith("aio:") || params.startsWith("raw:") ? params.substring(4) : params);
+            } catch (InvalidPathException e) { // a NUL in it
+                throw new XenException(Errno.EINVAL, "params cannot be a path", e);
+            }
         }
 
         private void tell(BlockEvent event) {

@@ -176,7 +176,8 @@ public final class FileDisk implements Disk {
             if (!readOnly) {
                 return NativeFile.open(path, Mode.WRITE, Mode.EXCLUSIVE_DEVICE);
             }
-            // A device that is mounted or written to would change under its readers. They share it with each other, though,
+            // A device that is mounted or written to would change under its readers. They share it with each other,
+            // though,
             // so the claim is only tried, not held.
             NativeFile.open(path, Mode.EXCLUSIVE_DEVICE).close();
             return NativeFile.open(path);

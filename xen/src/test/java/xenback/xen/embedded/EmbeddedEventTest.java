@@ -223,11 +223,17 @@ class EmbeddedEventTest {
     @Test
     void forgetsTheEventOfAPortThatIsClosed() throws XenException {
         int unbound = front.bindUnbound(0);
-        for (int i = 0; i < 3 * EventPorts.PORT_LIMIT; i++) {
-            int bound = back.bindInterdomain(1, unbound); // has its initial event pending
-            back.unbind(bound);
+        for (int rounds : new int[] {1, 10, EventPorts.PORT_LIMIT, EventPorts.PORT_LIMIT + 100}) {
+            for (int i = 0; i < rounds; i++) {
+                int bound = back.bindInterdomain(1, unbound); // has its initial event pending
+                back.unbind(bound);
+            }
+            assertThat(pending(back)).as("after %d rounds", rounds).isEmpty();
         }
-        assertThat(pending(back)).isEmpty();
+        // The port that stays is delivered, however many have gone through the queue before it.
+        for (int i = 1; i < EventPorts.PORT_LIMIT; i++) {
+            back.unbind(back.bindInterdomain(1, unbound));
+        }
         int bound = back.bindInterdomain(1, unbound);
         assertThat(pending(back)).containsExactly(bound);
     }

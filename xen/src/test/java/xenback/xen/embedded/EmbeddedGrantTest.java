@@ -358,12 +358,11 @@ class EmbeddedGrantTest {
             for (int i = 0; i < 20_000; i++) {
                 assertThat(copyOne(Direction.FROM_GUEST, 1, gref))
                         .isIn(GrantStatus.OKAY, GrantStatus.BAD_PAGE, GrantStatus.GENERAL_ERROR);
-                if (i % 10 == 0) {
-                    try (GrantMapping mapping = grants.map(1, new int[] {gref}, false)) {
-                        mapped += 1 + mapping.memory().get(ValueLayout.JAVA_BYTE, 0) * 0; // SIGBUS if beyond the end
-                    } catch (XenException e) {
-                        assertThat(e.errno()).isEqualTo(Errno.EINVAL);
-                    }
+                try (GrantMapping mapping = grants.map(1, new int[] {gref}, false)) {
+                    mapping.memory().get(ValueLayout.JAVA_BYTE, 0); // a bus error if it lies beyond the guest's memory
+                    mapped++;
+                } catch (XenException e) {
+                    assertThat(e.errno()).isEqualTo(Errno.EINVAL);
                 }
             }
             assertThat(mapped).isPositive();
