@@ -50,12 +50,19 @@ disk_is_gone() {
     ! test -b "/dev/$1"
 }
 
-# The first 40 MiB of a disk written and read back, with a checksum in each block: random 4 KiB and sequential 1 MiB.
-# The scenario can check the same blocks in the image with verify_image.
+# fio_verify DISK SEED [OPTION...]: the first 36 MiB of a disk written and read back, with a checksum in each block: random
+# 4 KiB and sequential 1 MiB. Another seed makes other blocks. Dom0 checks the same blocks in the image with verify_image.
 fio_verify() {
-    fio --output-format=terse --ioengine=libaio --direct=1 --filename="$1" --verify=crc32c --verify_fatal=1 \
-        --randseed=7 --name=random --rw=randwrite --bs=4k --iodepth=32 --size=8m \
-        --name=sequential --stonewall --rw=write --bs=1m --iodepth=4 --offset=8m --size=32m
+    fio_disk=$1 fio_seed=$2
+    shift 2
+    fio --output-format=terse --ioengine=libaio --direct=1 --filename="$fio_disk" --verify=crc32c --verify_fatal=1 \
+        --randseed="$fio_seed" "$@" --name=random --rw=randwrite --bs=4k --iodepth=32 --size=4m \
+        --name=sequential --stonewall --rw=write --bs=1m --iodepth=4 --offset=4m --size=32m
+}
+
+# dom0_said WORD: whether the scenario has got that far.
+dom0_said() {
+    [ "$(xenstore-read data/rig 2>/dev/null)" = "$1" ]
 }
 
 # A file system made, filled, unmounted, checked, and read again.

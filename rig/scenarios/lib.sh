@@ -78,12 +78,12 @@ guest_prepare() {
     cp /source/rig/guest/lib.sh "$dir/rig/"
     cat >"$dir/rig/script"
     # The kernel unpacks archives that follow one another.
-    (cd "$dir" && find . -print0 | cpio --quiet -0 -o -H newc) | cat /run/guests/guest.cpio - >"$dir.initrd"
+    (cd "$dir" && find . -print0 | cpio --quiet -0 -o -H newc) | cat /guest/initramfs.cpio - >"$dir.initrd"
     rm -rf "$dir"
     cat >"$dir.cfg" <<END
 name="$name"
 type="$type"
-kernel="/run/guests/vmlinux"
+kernel="/guest/vmlinux"
 ramdisk="$dir.initrd"
 extra="console=hvc0 quiet panic=1"
 memory=${guest_memory:-512}
@@ -145,11 +145,46 @@ guest_end() {
     fi
 }
 
-# verify_image IMAGE: what fio_verify wrote in a guest is what is in the file.
+# guest_tell NAME WORD: a guest waits for it with dom0_said.
+guest_tell() {
+    xenstore-write "/local/domain/$(xl domid "$1")/data/rig" "$2"
+}
+
+# verify_image IMAGE SEED: what fio_verify wrote in a guest is what is in the file.
 verify_image() {
     fio --output-format=terse --ioengine=psync --filename="$1" --verify=crc32c --verify_fatal=1 --verify_only \
-        --randseed=7 --name=random --rw=randwrite --bs=4k --iodepth=32 --size=8m \
-        --name=sequential --stonewall --rw=write --bs=1m --iodepth=4 --offset=8m --size=32m
+        --randseed="$2" --name=random --rw=randwrite --bs=4k --size=4m \
+        --name=sequential --stonewall --rw=write --bs=1m --offset=4m --size=32m
+}
+
+backend_lives() {
+    kill -0 $backend
+}
+
+# holds FILE: whether the backend has the file open.
+holds() {
+    find "/proc/$backend/fd" -lname "$1" | grep -q .
+}
+
+lets_go_of() {
+    ! holds "$1"
+}
+
+# vbds [DOMID]: the backend nodes of all block devices, or of one guest's; prints nothing when all is cleared away.
+vbds() {
+    xenstore-ls -f "/local/domain/${vbds_in:-0}/backend/vbd${1:+/$1}" 2>/dev/null
+}
+
+no_vbds() {
+    [ -z "$(vbds "$@")" ]
+}
+
+# What a leak would make grow, one figure a line.
+holdings() {
+    echo "descriptors $(find "/proc/$backend/fd" -mindepth 1 | wc -l)"
+    echo "mappings-of-grants $(grep -c gntdev "/proc/$backend/maps")"
+    echo "event-channels $(lsevtchn 0 | wc -l)"
+    echo "store-nodes $(vbds | wc -l)"
 }
 
 # The last words of every scenario.
