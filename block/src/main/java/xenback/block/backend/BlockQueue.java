@@ -35,6 +35,12 @@ final class BlockQueue {
     /** Bytes of payload that a request can carry. */
     private static final int PAYLOAD_BYTES = BlkifLayout.MAX_SEGMENTS * GrantCopyBatch.PAGE_BYTES;
 
+    /**
+     * Payload taken up before what was taken is submitted and what is ready goes back: half of a usual second-level cache, so
+     * that bytes are copied on while they are still there.
+     */
+    private static final int BURST_BYTES = 256 * 1024;
+
     /** A guest that moves its index while we look is looked at again in the next turn, not for ever in this one. */
     private static final int ROUNDS_PER_TURN = 4;
 
@@ -73,6 +79,7 @@ final class BlockQueue {
     private final int[] pendingPorts = new int[4];
     private boolean masked;
     private boolean sweepAgain;
+    private int burstBytes;
     private boolean ended;
     private boolean closed;
     private Runnable onIdle = () -> {};
@@ -143,15 +150,21 @@ final class BlockQueue {
 
     private void sweep() {
         sweepAgain = false;
+        burstBytes = 0;
         for (int round = 0; round < ROUNDS_PER_TURN; round++) {
             if (!ring.beginSweep()) {
                 breakRing();
                 return;
             }
-            while (ring.takeRequest(slotCopy)) {
+            while (burstBytes < BURST_BYTES && ring.takeRequest(slotCopy)) {
                 begin(free[--freeCount]);
             }
             copyWrites();
+            if (burstBytes >= BURST_BYTES) {
+                sweepAgain = true;
+                loop.atNextTurn(turnEnd);
+                return;
+            }
             if (!ring.rearm()) {
                 unmask();
                 return;
@@ -179,8 +192,10 @@ final class BlockQueue {
             return;
         }
         if (request.segmentCount() > 0) {
+            int bytes = request.totalBytes();
             lists[index].clear();
-            lists[index].add(payload, (long) index * PAYLOAD_BYTES, request.totalBytes());
+            lists[index].add(payload, (long) index * PAYLOAD_BYTES, bytes);
+            burstBytes += bytes;
         }
         switch (request.operation()) {
             case Blkif.OP_READ -> diskQueue.read(offsetBytes(request), lists[index], onRead, index);

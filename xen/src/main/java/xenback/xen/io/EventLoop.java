@@ -98,6 +98,11 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
     private TurnEnd[] turnEnds = new TurnEnd[16];
     private int turnEndCount;
 
+    /** Work for the next turn, after operations have had theirs. */
+    private TurnEnd[] postponed = new TurnEnd[16];
+
+    private int postponedCount;
+
     // Results of operations that were done inside their starting call, kept for the next step.
     private int[] readySlots = new int[64];
     private int[] readyResults = new int[64];
@@ -223,6 +228,17 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
             }
             turnEnds[turnEndCount++] = task;
         }
+    }
+
+    /**
+     * As {@link #atTurnEnd}, but in the next turn: what was started in this one is submitted before, and what completes at
+     * once is dispatched before. For work that is done in bursts.
+     */
+    public final void atNextTurn(TurnEnd task) {
+        if (postponedCount == postponed.length) {
+            postponed = Arrays.copyOf(postponed, postponedCount * 2);
+        }
+        postponed[postponedCount++] = task;
     }
 
     /**
@@ -355,7 +371,15 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
                 }
                 endTurn();
             }
-            step(readyCount == 0 && turnEndCount == 0 && tasks.isEmpty() && signals.get() == null);
+            step(readyCount == 0
+                    && turnEndCount == 0
+                    && postponedCount == 0
+                    && tasks.isEmpty()
+                    && signals.get() == null);
+            for (int i = 0; i < postponedCount; i++) {
+                atTurnEnd(postponed[i]);
+            }
+            postponedCount = 0;
         }
         closeEngine();
     }
