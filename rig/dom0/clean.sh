@@ -1,0 +1,44 @@
+# How a scenario's end leaves dom0 for the next one. Sourced.
+# shellcheck shell=bash
+
+# verdict ok|FAIL TEXT: the line that rig/run prints and counts.
+verdict() {
+    # shellcheck disable=SC2154
+    printf '%s %s: %s\n' "$1" "$scenario" "$2" >>/out/verdicts
+    echo "== $(cut -d. -f1 /proc/uptime) s: $1: $2"
+}
+
+guests() {
+    xl list | awk 'NR > 1 && $2 != 0 { print $2 }'
+}
+
+# What every scenario must leave in order, and what the next one must not find.
+clean() {
+    local domid pid problem count
+    for domid in $(guests); do timeout 30 xl destroy "$domid"; done
+    if [ -s /run/backend.pid ]; then
+        pid=$(cat /run/backend.pid)
+        kill "$pid" 2>/dev/null
+        for ((count = 0; count < 100; count++)); do
+            kill -0 "$pid" 2>/dev/null || break
+            sleep 0.1
+        done
+        kill -9 "$pid" 2>/dev/null
+        rm -f /run/backend.pid
+    fi
+    losetup -D
+    ! grep -q '^xen_blkback ' /proc/modules || rmmod xen-blkback
+    rm -rf /run/images/* /var/images
+    mv /out/consoles/* "$logs/" 2>/dev/null
+    cp /var/log/xen/*.log "$logs/" 2>/dev/null
+    rm -f /var/log/xen/*.log
+    dmesg -c >"$logs/dom0-kernel.log"
+    xl dmesg -c >"$logs/xen.log"
+    problem=$(grep -m1 -E 'BUG:|Oops|WARNING:|Call Trace|blocked for more than' "$logs/dom0-kernel.log")
+    [ -z "$problem" ] || verdict FAIL "dom0's kernel complains: $problem"
+    for ((count = 0; count < 50; count++)); do
+        [ -n "$(guests)" ] || return 0
+        sleep 0.1
+    done
+    verdict FAIL "a destroyed guest stays in the list (its memory is still mapped): $(xl list | tail -n 1)"
+}

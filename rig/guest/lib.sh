@@ -1,0 +1,82 @@
+# What a guest's script can use. Sourced by init.
+# shellcheck shell=sh
+
+# One line to dom0, which reads the console.
+say() {
+    printf "\nRIG %s\n" "$*" >/dev/console
+}
+
+# check TEXT COMMAND...: says whether the command succeeded.
+check() {
+    check_text=$1
+    shift
+    if "$@" >/tmp/check.log 2>&1; then
+        say "ok $check_text"
+    else
+        say "FAIL $check_text"
+        tail -n 12 /tmp/check.log
+    fi
+}
+
+# refuses TEXT COMMAND...: says whether the command failed.
+refuses() {
+    check_text=$1
+    shift
+    if "$@" >/tmp/check.log 2>&1; then
+        say "FAIL $check_text"
+        tail -n 12 /tmp/check.log
+    else
+        say "ok $check_text"
+    fi
+}
+
+# until_true SECONDS COMMAND...: tries it until it succeeds.
+until_true() {
+    until_left=$(($1 * 5))
+    shift
+    until "$@"; do
+        until_left=$((until_left - 1))
+        [ $until_left -gt 0 ] || return 1
+        sleep 0.2
+    done
+}
+
+# disk_appears DISK: waits for /dev/DISK.
+disk_appears() {
+    until_true 30 test -b "/dev/$1"
+}
+
+disk_is_gone() {
+    ! test -b "/dev/$1"
+}
+
+# fio_verify DISK SEED [OPTION...]: the first 36 MiB of a disk written and read back, with a checksum in each block: random
+# 4 KiB and sequential 1 MiB. Another seed makes other blocks. Dom0 checks the same blocks in the image with verify_image.
+fio_verify() {
+    fio_disk=$1 fio_seed=$2
+    shift 2
+    fio --output-format=terse --ioengine=libaio --direct=1 --filename="$fio_disk" --verify=crc32c --verify_fatal=1 \
+        --randseed="$fio_seed" "$@" --name=random --rw=randwrite --bs=4k --iodepth=32 --size=4m \
+        --name=sequential --stonewall --rw=write --bs=1m --iodepth=4 --offset=4m --size=32m
+}
+
+# dom0_said WORD: whether the scenario has got that far.
+dom0_said() {
+    [ "$(xenstore-read data/rig 2>/dev/null)" = "$1" ]
+}
+
+# A file system made, filled, unmounted, checked, and read again.
+file_system() {
+    mkdir -p /mnt
+    modprobe -a ext4 crc32c-generic || return 1
+    mke2fs -q -t ext4 -F "$1" || return 1
+    mount -t ext4 "$1" /mnt || return 1
+    mkdir /mnt/copy
+    cp /usr/lib/x86_64-linux-gnu/lib[a-c]* /bin/busybox /mnt/copy || return 1
+    (cd /mnt/copy && md5sum ./*) >/tmp/sums || return 1
+    umount /mnt || return 1
+    e2fsck -fn "$1" || return 1
+    mount -t ext4 -o ro "$1" /mnt || return 1
+    (cd /mnt/copy && md5sum -c /tmp/sums) || return 1
+    umount /mnt
+}

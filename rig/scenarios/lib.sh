@@ -1,0 +1,198 @@
+# What a scenario can use, in dom0. Sourced by rig/dom0/scenario.
+# shellcheck shell=bash
+
+images=/run/images
+
+ok() {
+    verdict ok "$1"
+}
+
+fail() {
+    verdict FAIL "$1"
+}
+
+# check TEXT COMMAND...: a verdict by the command's status; its output goes to the log.
+check() {
+    local text=$1
+    shift
+    if "$@"; then ok "$text"; else fail "$text"; fi
+}
+
+# A failure that leaves nothing to go on with.
+give_up() {
+    fail "$1"
+    exit 0
+}
+
+# until_true SECONDS COMMAND...: tries it until it succeeds.
+until_true() {
+    local limit=$((SECONDS + $1))
+    shift
+    until "$@"; do
+        [ $SECONDS -lt $limit ] || return 1
+        sleep 0.2
+    done
+}
+
+# image NAME MIB: makes an empty image on tmpfs and sets $image to its path.
+image() {
+    image=$images/$1
+    truncate -s "$2M" "$image"
+}
+
+# disk VDEV IMAGE [ACCESS]: what xl needs to hear for a disk of ours.
+disk() {
+    echo "format=raw,vdev=$1,access=${3:-rw},script=block-xenback,target=$2"
+}
+
+# backend_start [OPTION...]: starts the program and waits until it serves. $backend is its process.
+backend_start() {
+    xenback serve --xen host "$@" >>"$logs/backend.log" 2>&1 &
+    backend=$!
+    echo $backend >/run/backend.pid
+    until_true 60 backend_serves || give_up "xenback did not begin to serve; its log ends: $(tail -n 1 "$logs/backend.log")"
+}
+
+backend_serves() {
+    kill -0 $backend && grep -q 'serving backend/' "$logs/backend.log"
+}
+
+# Ends it as systemd would, and checks that it went well.
+backend_stop() {
+    local status
+    kill $backend
+    wait $backend
+    status=$?
+    rm -f /run/backend.pid
+    check "the backend ends cleanly on SIGTERM" test $status -eq 0
+}
+
+# guest_prepare NAME TYPE DISK...: writes a guest's configuration; its script is standard input.
+guest_prepare() {
+    local name=$1 type=$2 dir=/run/guests/$1 disks='' disk
+    shift 2
+    for disk; do disks="$disks'$disk',"; done
+    mkdir -p "$dir/rig"
+    cp /source/rig/guest/init "$dir/init"
+    chmod 755 "$dir/init"
+    cp /source/rig/guest/lib.sh "$dir/rig/"
+    cat >"$dir/rig/script"
+    # The kernel unpacks archives that follow one another.
+    (cd "$dir" && find . -print0 | cpio --quiet -0 -o -H newc) | cat /guest/initramfs.cpio - >"$dir.initrd"
+    rm -rf "$dir"
+    cat >"$dir.cfg" <<END
+name="$name"
+type="$type"
+kernel="/guest/vmlinux"
+ramdisk="$dir.initrd"
+extra="console=hvc0 quiet panic=1"
+memory=${guest_memory:-512}
+vcpus=1
+on_poweroff="destroy"
+on_reboot="destroy"
+on_crash="destroy"
+disk=[$disks]
+${guest_extra:-}
+END
+}
+
+# guest_create NAME: xl create, as its user would; its words go to $logs/NAME.xl.
+guest_create() {
+    rm -f "$(console "$1")"
+    timeout 100 xl create "/run/guests/$1.cfg" </dev/null >"$logs/$1.xl" 2>&1
+}
+
+# guest_start NAME TYPE DISK... <script: both, and the scenario ends if the guest does not start.
+guest_start() {
+    guest_prepare "$@"
+    guest_create "$1" || give_up "xl create $1 fails: $(tail -n 1 "$logs/$1.xl")"
+}
+
+console() {
+    echo "/out/consoles/guest-$1.log"
+}
+
+# Guests say "RIG ..." on their console, see guest/lib.sh.
+guest_said() {
+    tr -d '\r' <"$(console "$1")" 2>/dev/null | grep -q "^RIG $2"
+}
+
+# guest_awaits NAME TEXT SECONDS: waits until the guest has said it.
+guest_awaits() {
+    until_true "$3" guest_said "$1" "$2" && return
+    tr -d '\r' <"$(console "$1")" | tail -n 20
+    give_up "guest $1 did not say '$2' within $3 s"
+}
+
+guest_is_gone() {
+    ! xl domid "$1" >/dev/null 2>&1
+}
+
+# guest_end NAME SECONDS: waits until the guest has powered itself off, and takes its verdicts over.
+guest_end() {
+    local line done=
+    until_true "$2" guest_is_gone "$1" || fail "guest $1 did not end within $2 s"
+    while read -r line; do
+        case $line in
+            'RIG ok '*) ok "${line#RIG ok }" ;;
+            'RIG FAIL '*) fail "${line#RIG FAIL }" ;;
+            'RIG end') done=yes ;;
+        esac
+    done < <(tr -d '\r' <"$(console "$1")")
+    if [ -z "$done" ]; then
+        tr -d '\r' <"$(console "$1")" | tail -n 20
+        fail "guest $1 did not reach the end of its script"
+    fi
+}
+
+# guest_tell NAME WORD: a guest waits for it with dom0_said.
+guest_tell() {
+    xenstore-write "/local/domain/$(xl domid "$1")/data/rig" "$2"
+}
+
+# verify_image IMAGE SEED: what fio_verify wrote in a guest is what is in the file.
+verify_image() {
+    fio --output-format=terse --ioengine=psync --filename="$1" --verify=crc32c --verify_fatal=1 --verify_only \
+        --randseed="$2" --name=random --rw=randwrite --bs=4k --size=4m \
+        --name=sequential --stonewall --rw=write --bs=1m --offset=4m --size=32m
+}
+
+backend_lives() {
+    kill -0 $backend
+}
+
+# holds FILE: whether the backend has the file open.
+holds() {
+    find "/proc/$backend/fd" -lname "$1" | grep -q .
+}
+
+lets_go_of() {
+    ! holds "$1"
+}
+
+# vbds [DOMID]: the backend nodes of all block devices, or of one guest's; prints nothing when all is cleared away.
+vbds() {
+    xenstore-ls -f "/local/domain/${vbds_in:-0}/backend/vbd${1:+/$1}" 2>/dev/null
+}
+
+no_vbds() {
+    [ -z "$(vbds "$@")" ]
+}
+
+# What a leak would make grow, one figure a line.
+holdings() {
+    echo "descriptors $(find "/proc/$backend/fd" -mindepth 1 | wc -l)"
+    echo "mappings-of-grants $(grep -c gntdev "/proc/$backend/maps")"
+    echo "event-channels $(lsevtchn 0 | wc -l)"
+    echo "store-nodes $(vbds | wc -l)"
+}
+
+# The last words of every scenario.
+finish() {
+    if [ -n "${backend:-}" ] && [ -s /run/backend.pid ]; then
+        if kill -0 $backend; then backend_stop; else fail "the backend died; its log ends: $(tail -n 1 "$logs/backend.log")"; fi
+    fi
+    if [ -e "$logs/backend.log" ] && grep -q -E 'a fault of this program|^[[:space:]]+at [a-z].*\(' "$logs/backend.log"; then
+        fail "the backend's log has a stack trace"
+    fi
+}
