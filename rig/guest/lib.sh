@@ -55,7 +55,7 @@ disk_is_gone() {
 fio_verify() {
     fio_disk=$1 fio_seed=$2
     shift 2
-    fio --output-format=terse --ioengine=libaio --direct=1 --filename="$fio_disk" --verify=crc32c --verify_fatal=1 \
+    fio --output=/dev/null --ioengine=libaio --direct=1 --filename="$fio_disk" --verify=crc32c --verify_fatal=1 \
         --randseed="$fio_seed" "$@" --name=random --rw=randwrite --bs=4k --iodepth=32 --size=4m \
         --name=sequential --stonewall --rw=write --bs=1m --iodepth=4 --offset=4m --size=32m
 }
@@ -65,17 +65,17 @@ dom0_said() {
     [ "$(xenstore-read data/rig 2>/dev/null)" = "$1" ]
 }
 
-# A file system made, filled, unmounted, checked, and read again.
+# A file system made (not by busybox's mke2fs), filled, unmounted, checked, and read again.
 file_system() {
     mkdir -p /mnt
     modprobe -a ext4 crc32c-generic || return 1
-    mke2fs -q -t ext4 -F "$1" || return 1
+    /usr/sbin/mke2fs -q -t ext4 -F "$1" || return 1
     mount -t ext4 "$1" /mnt || return 1
     mkdir /mnt/copy
     cp /usr/lib/x86_64-linux-gnu/lib[a-c]* /bin/busybox /mnt/copy || return 1
     (cd /mnt/copy && md5sum ./*) >/tmp/sums || return 1
     umount /mnt || return 1
-    e2fsck -fn "$1" || return 1
+    /usr/sbin/e2fsck -fn "$1" || return 1
     mount -t ext4 -o ro "$1" /mnt || return 1
     (cd /mnt/copy && md5sum -c /tmp/sums) || return 1
     umount /mnt

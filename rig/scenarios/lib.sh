@@ -105,7 +105,7 @@ guest_create() {
 # guest_start NAME TYPE DISK... <script: both, and the scenario ends if the guest does not start.
 guest_start() {
     guest_prepare "$@"
-    guest_create "$1" || give_up "xl create $1 fails: $(tail -n 1 "$logs/$1.xl")"
+    guest_create "$1" || give_up "xl create $1 fails: $(grep -m1 error: "$logs/$1.xl")"
 }
 
 console() {
@@ -152,7 +152,7 @@ guest_tell() {
 
 # verify_image IMAGE SEED: what fio_verify wrote in a guest is what is in the file.
 verify_image() {
-    fio --output-format=terse --ioengine=psync --filename="$1" --verify=crc32c --verify_fatal=1 --verify_only \
+    fio --output=/dev/null --ioengine=psync --filename="$1" --verify=crc32c --verify_fatal=1 --verify_only \
         --randseed="$2" --name=random --rw=randwrite --bs=4k --size=4m \
         --name=sequential --stonewall --rw=write --bs=1m --offset=4m --size=32m
 }
@@ -183,7 +183,7 @@ no_vbds() {
 holdings() {
     echo "descriptors $(find "/proc/$backend/fd" -mindepth 1 | wc -l)"
     echo "mappings-of-grants $(grep -c gntdev "/proc/$backend/maps")"
-    echo "event-channels $(lsevtchn 0 | wc -l)"
+    echo "event-channels-to-guests $(lsevtchn 0 | grep -c 'Remote Domain [1-9]')"
     echo "store-nodes $(vbds | wc -l)"
 }
 
