@@ -1,11 +1,16 @@
 # How a scenario's end leaves dom0 for the next one. Sourced.
 # shellcheck shell=bash
 
+# note TEXT: a line for the log, with dom0's uptime.
+note() {
+    echo "== $(cut -d' ' -f1 /proc/uptime) s: $1"
+}
+
 # verdict ok|FAIL TEXT: the line that rig/run prints and counts.
 verdict() {
     # shellcheck disable=SC2154
     printf '%s %s: %s\n' "$1" "$scenario" "$2" >>/out/verdicts
-    echo "== $(cut -d. -f1 /proc/uptime) s: $1: $2"
+    note "$1: $2"
 }
 
 guests() {
@@ -15,6 +20,7 @@ guests() {
 # What every scenario must leave in order, and what the next one must not find.
 clean() {
     local domid pid problem count
+    note "cleaning up"
     for domid in $(guests); do timeout 30 xl destroy "$domid"; done
     if [ -s /run/backend.pid ]; then
         pid=$(cat /run/backend.pid)

@@ -51,6 +51,7 @@ backend_start() {
     backend=$!
     echo $backend >/run/backend.pid
     until_true 60 backend_serves || give_up "xenback did not begin to serve; its log ends: $(tail -n 1 "$logs/backend.log")"
+    note "the backend serves"
 }
 
 backend_serves() {
@@ -105,7 +106,9 @@ guest_create() {
 # guest_start NAME TYPE DISK... <script: both, and the scenario ends if the guest does not start.
 guest_start() {
     guest_prepare "$@"
+    note "guest $1 is prepared"
     guest_create "$1" || give_up "xl create $1 fails: $(grep -m1 error: "$logs/$1.xl")"
+    note "guest $1 is created"
 }
 
 console() {
@@ -150,10 +153,12 @@ guest_tell() {
     xenstore-write "/local/domain/$(xl domid "$1")/data/rig" "$2"
 }
 
-# verify_image IMAGE SEED: what fio_verify wrote in a guest is what is in the file.
+# verify_image IMAGE SEED [OPTION...]: what fio_verify wrote in a guest is what is in the file.
 verify_image() {
-    fio --output=/dev/null --ioengine=psync --filename="$1" --verify=crc32c --verify_fatal=1 --verify_only \
-        --randseed="$2" --name=random --rw=randwrite --bs=4k --size=4m \
+    local image=$1 seed=$2
+    shift 2
+    fio --output=/dev/null --ioengine=psync --filename="$image" --verify=crc32c --verify_fatal=1 --verify_only \
+        --randseed="$seed" "$@" --name=random --rw=randwrite --bs=4k --size=4m \
         --name=sequential --stonewall --rw=write --bs=1m --offset=4m --size=32m
 }
 
