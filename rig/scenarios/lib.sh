@@ -47,7 +47,7 @@ disk() {
 
 # backend_start [OPTION...]: starts the program and waits until it serves. $backend is its process.
 backend_start() {
-    xenback serve --xen host "$@" >>"$logs/backend.log" 2>&1 &
+    XENBACK_JAVA_OPTS="-XX:ErrorFile=$logs/hs_err.log ${XENBACK_JAVA_OPTS:-}" xenback serve --xen host "$@" >>"$logs/backend.log" 2>&1 &
     backend=$!
     echo $backend >/run/backend.pid
     until_true 60 backend_serves || give_up "xenback did not begin to serve; its log ends: $(tail -n 1 "$logs/backend.log")"
@@ -70,9 +70,10 @@ backend_stop() {
 
 # guest_prepare NAME TYPE DISK...: writes a guest's configuration; its script is standard input.
 guest_prepare() {
-    local name=$1 type=$2 dir=/run/guests/$1 disks='' disk
+    local name=$1 type=$2 dir=/run/guests/$1 disks='' processors=all disk
     shift 2
     for disk; do disks="$disks'$disk',"; done
+    [ "$type" = pv ] || processors=2 # dom0 has 0 and 1 for itself
     mkdir -p "$dir/rig"
     cp /source/rig/guest/init "$dir/init"
     chmod 755 "$dir/init"
@@ -89,6 +90,7 @@ ramdisk="$dir.initrd"
 extra="console=hvc0 quiet panic=1"
 memory=${guest_memory:-512}
 vcpus=1
+cpus="$processors"
 on_poweroff="destroy"
 on_reboot="destroy"
 on_crash="destroy"
