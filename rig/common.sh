@@ -17,8 +17,3 @@ die() {
     echo "rig: $*" >&2
     exit 1
 }
-
-# The names in a list file, without its comments.
-names() {
-    sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$1"
-}

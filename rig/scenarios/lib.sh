@@ -194,6 +194,26 @@ holdings() {
     echo "store-nodes $(vbds | wc -l)"
 }
 
+# works_as TYPE: what a guest of a type must be able to do with two disks, from its first request to the image afterwards.
+works_as() {
+    local data system
+    image data.raw 64
+    data=$image
+    image system.raw 64
+    system=$image
+    backend_start
+    guest_start work "$1" "$(disk xvda "$data")" "$(disk xvdb "$system")" <<'END'
+check "the guest sees two disks" eval 'disk_appears xvda && disk_appears xvdb'
+check "fio writes at random and in sequence, and reads back what it wrote" fio_verify /dev/xvda 7
+check "a file system is made, filled, checked and read again" file_system /dev/xvdb
+END
+    guest_end work 150
+    check "the image has what the guest wrote" verify_image "$data" 7
+    check "the image's file system is clean in dom0 too" e2fsck -fn "$system"
+    check "no device is left in xenstore" until_true 10 no_vbds
+    check "the backend has closed the image" until_true 10 lets_go_of "$data"
+}
+
 # The last words of every scenario.
 finish() {
     if [ -n "${backend:-}" ] && [ -s /run/backend.pid ]; then
