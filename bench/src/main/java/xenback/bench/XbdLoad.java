@@ -7,14 +7,17 @@ import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Locale;
 import java.util.SequencedMap;
 import java.util.SplittableRandom;
 import java.util.concurrent.CompletableFuture;
 import xenback.block.backend.BlockBackend;
+import xenback.block.backend.BlockOptions;
 import xenback.block.backend.LoopSource;
 import xenback.block.disk.DiskQueue;
 import xenback.block.frontend.Xbd;
+import xenback.block.frontend.XbdOptions;
 import xenback.block.protocol.Abi;
 import xenback.xen.embedded.Domain;
 import xenback.xen.embedded.EmbeddedXen;
@@ -61,24 +64,25 @@ public final class XbdLoad {
     }
 
     public static void main(String[] args) throws Exception {
-        if (args.length != 7) {
+        if (args.length != 8) {
             System.err.println("usage: XbdLoad IMAGE randread|randwrite|read|write BLOCK-BYTES DEPTH SECONDS"
-                    + " WARM-UP-SECONDS one-loop|two-loops");
+                    + " WARM-UP-SECONDS one-loop|two-loops plain|indirect|persistent|usual");
             System.exit(2);
         }
         Path image = Path.of(args[0]).toAbsolutePath();
         int blockBytes = Integer.parseInt(args[2]);
         int depth = Integer.parseInt(args[3]);
         boolean oneLoop = args[6].equals("one-loop");
+        XbdOptions options = options(args[7]);
         Path run = Files.createTempDirectory("xenback-load");
         try (EmbeddedXen xen = EmbeddedXen.start(run);
                 EventLoop loop = EventLoop.start("guest");
                 EventLoop other = EventLoop.start("backend");
                 Arena arena = Arena.ofShared()) {
             LoopSource.Lease lease = new LoopSource.Lease(oneLoop ? loop : other, true);
-            try (BlockBackend backend =
-                    BlockBackend.start(xen.domain0(), BlockBackend.KIND, name -> lease, event -> {})) {
-                Xbd xbd = attach(xen, image, loop);
+            try (BlockBackend backend = BlockBackend.start(
+                    xen.domain0(), BlockBackend.KIND, BlockOptions.usual(), (name, queue) -> lease, event -> {})) {
+                Xbd xbd = attach(xen, image, loop, options);
                 DiskQueue queue = loop.call(() -> xbd.openQueue(loop));
                 XbdLoad load = new XbdLoad(queue, args[1], blockBytes, depth, xbd.sizeBytes(), arena);
                 load.run(loop, Integer.parseInt(args[5]));
@@ -93,6 +97,16 @@ public final class XbdLoad {
         } finally {
             Files.deleteIfExists(run);
         }
+    }
+
+    private static XbdOptions options(String features) {
+        return switch (features) {
+            case "plain" -> new XbdOptions(Abi.NATIVE, 0, false, 1, 0, false, false);
+            case "indirect" -> new XbdOptions(Abi.NATIVE, 0, false, 1, 32, false, false);
+            case "persistent" -> new XbdOptions(Abi.NATIVE, 0, false, 1, 0, true, false);
+            case "usual" -> XbdOptions.usual();
+            default -> throw new IllegalArgumentException("features " + features);
+        };
     }
 
     private void run(EventLoop loop, int seconds) throws Exception {
@@ -142,16 +156,16 @@ public final class XbdLoad {
         return state;
     }
 
-    private static Xbd attach(EmbeddedXen xen, Path image, EventLoop loop) throws Exception {
+    private static Xbd attach(EmbeddedXen xen, Path image, EventLoop loop, XbdOptions options) throws Exception {
         Toolstack toolstack = new Toolstack(xen.domain0().store());
-        Domain guest = xen.createDomain(1, 1024);
+        Domain guest = xen.createDomain(1, options.guestPages());
         toolstack.createHome(1, "guest1");
         SequencedMap<String, String> backend = new LinkedHashMap<>();
         backend.put("params", image.toString());
         backend.put("mode", "w");
         Toolstack.Device device =
                 new Toolstack.Device(BlockBackend.KIND, "vbd", 0, 1, XVDA, backend, new LinkedHashMap<>());
-        return Xbd.start("xbd0", guest, toolstack.attach(device), Abi.NATIVE, loop);
+        return Xbd.start("xbd0", guest, toolstack.attach(device), options, List.of(loop));
     }
 
     /** What the data path's threads had used at a moment. */

@@ -129,11 +129,11 @@ class HostileStoreTest {
 
     @Test
     void refusesMoreThanWasOffered() throws Exception {
-        for (String value : new String[] {"1", "4", "-1", "", "1e3"}) {
+        for (String value : new String[] {"5", "16", "-1", "", "1e3"}) {
             assertRefused("order", "ring-page-order", () -> frontend.write("ring-page-order", value));
             frontend.remove("ring-page-order");
         }
-        for (String value : new String[] {"0", "2", "-1", "", "4294967297"}) {
+        for (String value : new String[] {"0", "65", "-1", "", "4294967297"}) {
             assertRefused("queues", "multi-queue-num-queues", () -> frontend.write("multi-queue-num-queues", value));
             frontend.remove("multi-queue-num-queues");
         }

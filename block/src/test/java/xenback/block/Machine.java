@@ -10,8 +10,10 @@ import java.util.SequencedMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 import xenback.block.backend.BlockBackend;
 import xenback.block.backend.BlockEvent;
+import xenback.block.backend.BlockOptions;
 import xenback.block.backend.LoopSource;
 import xenback.block.frontend.Xbd;
+import xenback.block.frontend.XbdOptions;
 import xenback.block.protocol.Abi;
 import xenback.xen.XenException;
 import xenback.xen.embedded.Domain;
@@ -26,15 +28,21 @@ public final class Machine implements AutoCloseable {
     public final Toolstack toolstack;
     public final List<BlockEvent> events = new CopyOnWriteArrayList<>();
     public final EventLoop.Engine engine;
+    private final BlockOptions options;
     private final List<EventLoop> loops = new ArrayList<>();
     private final List<Xbd> xbds = new ArrayList<>();
     private BlockBackend backend;
 
     public Machine(Path dir, EventLoop.Engine engine) throws XenException {
+        this(dir, engine, BlockOptions.usual());
+    }
+
+    public Machine(Path dir, EventLoop.Engine engine, BlockOptions options) throws XenException {
         this.engine = engine;
+        this.options = options;
         xen = EmbeddedXen.start(dir.resolve("run"));
         toolstack = new Toolstack(xen.domain0().store());
-        backend = BlockBackend.start(xen.domain0(), BlockBackend.KIND, LoopSource.own(engine), events::add);
+        backend = BlockBackend.start(xen.domain0(), BlockBackend.KIND, options, LoopSource.own(engine), events::add);
     }
 
     public BlockBackend backend() {
@@ -44,7 +52,7 @@ public final class Machine implements AutoCloseable {
     /** The backend's process ends and a new one starts, as after a crash that left nothing. */
     public void restartBackend() throws XenException {
         backend.close();
-        backend = BlockBackend.start(xen.domain0(), BlockBackend.KIND, LoopSource.own(engine), events::add);
+        backend = BlockBackend.start(xen.domain0(), BlockBackend.KIND, options, LoopSource.own(engine), events::add);
     }
 
     public Domain guest(int domid) throws XenException {
@@ -75,9 +83,13 @@ public final class Machine implements AutoCloseable {
     }
 
     public Xbd startXbd(Domain guest, StorePath frontend, Abi abi) throws XenException {
+        return startXbd(guest, frontend, XbdOptions.plain(abi));
+    }
+
+    public Xbd startXbd(Domain guest, StorePath frontend, XbdOptions xbdOptions) throws XenException {
         EventLoop loop = EventLoop.start("xbd" + xbds.size(), engine);
         loops.add(loop);
-        Xbd xbd = Xbd.start("xbd" + xbds.size(), guest, frontend, abi, loop);
+        Xbd xbd = Xbd.start("xbd" + xbds.size(), guest, frontend, xbdOptions, List.of(loop));
         xbds.add(xbd);
         return xbd;
     }

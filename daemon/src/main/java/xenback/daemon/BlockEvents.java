@@ -21,7 +21,11 @@ record BlockEvents(Announcer announcer) {
                         connected.domid(),
                         new Vdev(connected.vdev()),
                         connected.port(),
-                        connected.protocol()));
+                        connected.protocol(),
+                        connected.queues()));
+            case BlockEvent.Resized resized ->
+                announcer.tell(
+                        new ServeEvent.Resized(resized.name(), resized.domid(), resized.device(), resized.sizeBytes()));
             case BlockEvent.Detached detached ->
                 announcer.tell(new ServeEvent.Detached(detached.name(), detached.domid()));
             case BlockEvent.CannotOpen cannot -> announcer.log(cannot.text());

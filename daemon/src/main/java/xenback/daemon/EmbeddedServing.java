@@ -15,13 +15,14 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CountDownLatch;
 import org.jspecify.annotations.Nullable;
 import xenback.block.backend.BlockBackend;
+import xenback.block.backend.BlockOptions;
 import xenback.block.backend.LoopSource;
 import xenback.block.disk.Disk;
 import xenback.block.disk.ExtentsFrom;
 import xenback.block.frontend.Xbd;
+import xenback.block.frontend.XbdOptions;
 import xenback.block.nbd.NbdExport;
 import xenback.block.nbd.NbdServer;
-import xenback.block.protocol.Abi;
 import xenback.xen.Errno;
 import xenback.xen.XenException;
 import xenback.xen.embedded.Domain;
@@ -35,8 +36,8 @@ import xenback.xen.store.StorePath;
  * an xbd in it for every disk, and NBD in front of each xbd, on the xbd's own loop.
  */
 final class EmbeddedServing implements Serving {
-    /** The ring and its data pages of a disk, and some room. */
-    private static final int GUEST_PAGES_PER_DISK = 400;
+    /** What the guest's frontend uses of blkif. */
+    private static final XbdOptions FRONTEND = XbdOptions.usual();
 
     private static final Duration END_PATIENCE = Duration.ofSeconds(5);
 
@@ -117,8 +118,8 @@ final class EmbeddedServing implements Serving {
 
     private void begin() throws XenException, InterruptedException {
         announcer.log("XENSTORED_PATH=" + xen.storeSocket().toAbsolutePath());
-        BlockBackend started =
-                BlockBackend.start(xen.domain0(), BlockBackend.KIND, this::loopOf, new BlockEvents(announcer)::on);
+        BlockBackend started = BlockBackend.start(
+                xen.domain0(), BlockBackend.KIND, BlockOptions.usual(), this::loopOf, new BlockEvents(announcer)::on);
         backend = started;
         List<NbdExport> exports = new ArrayList<>();
         for (DiskSpec spec : plan.disks()) {
@@ -156,7 +157,7 @@ final class EmbeddedServing implements Serving {
         EventLoop loop = EventLoop.start(name, plan.io());
         loops.put(backendName, loop);
         StorePath frontend = toolstack.attach(device);
-        Xbd xbd = Xbd.start(name, guest, frontend, Abi.NATIVE, loop);
+        Xbd xbd = Xbd.start(name, guest, frontend, FRONTEND, List.of(loop));
         BlockBackend.Row row = serving.devices().stream()
                 .filter(each -> each.name().equals(backendName))
                 .findFirst()
@@ -172,7 +173,7 @@ final class EmbeddedServing implements Serving {
             long itsDisks = plan.disks().stream()
                     .filter(spec -> spec.guestDomid() == domid)
                     .count();
-            guest = xen.createDomain(domid, (int) itsDisks * GUEST_PAGES_PER_DISK);
+            guest = xen.createDomain(domid, (int) itsDisks * FRONTEND.guestPages());
             guests.put(domid, guest);
             toolstack.createHome(domid, "guest" + domid);
         }
@@ -202,7 +203,7 @@ final class EmbeddedServing implements Serving {
     }
 
     /** A hand-over between two threads costs more than both ends' work for a request (bench/README.md). */
-    private LoopSource.Lease loopOf(String interfaceName) throws XenException {
+    private LoopSource.Lease loopOf(String interfaceName, int queue) throws XenException {
         EventLoop loop = loops.get(interfaceName);
         if (loop == null) {
             throw new XenException(Errno.ENODEV, interfaceName + ": not a device of this program");

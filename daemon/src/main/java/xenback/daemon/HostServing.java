@@ -5,6 +5,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import xenback.block.backend.BlockBackend;
+import xenback.block.backend.BlockOptions;
 import xenback.block.backend.LoopSource;
 import xenback.xen.XenException;
 import xenback.xen.host.HostXen;
@@ -33,7 +34,8 @@ final class HostServing implements Serving {
             HostXen xen = HostXen.open();
             try {
                 BlockEvents events = new BlockEvents(announcer);
-                BlockBackend backend = BlockBackend.start(xen, plan.kind(), LoopSource.own(plan.io()), events::on);
+                BlockBackend backend = BlockBackend.start(
+                        xen, plan.kind(), BlockOptions.usual(), LoopSource.own(plan.io()), events::on);
                 announcer.log("serving backend/" + plan.kind() + " of domain " + xen.domid());
                 return new HostServing(xen, backend);
             } catch (XenException e) {

@@ -22,11 +22,19 @@ record HumanAnnouncer(Screen screen) implements Announcer {
             case ServeEvent.Connected connected ->
                 log(String.format(
                         Locale.ROOT,
-                        "xbd backend 0x%x for domain %d using event channel %d, protocol %s",
+                        "xbd backend 0x%x for domain %d using event channel %d, protocol %s%s",
                         connected.vdev().number(),
                         connected.domid(),
                         connected.port(),
-                        connected.abi()));
+                        connected.abi(),
+                        connected.queues() == 1 ? "" : ", " + connected.queues() + " queues"));
+            case ServeEvent.Resized resized ->
+                log(String.format(
+                        Locale.ROOT,
+                        "xbd backend: resize device %s (size %d) for domain %d",
+                        resized.disk(),
+                        resized.sizeBytes(),
+                        resized.domid()));
             case ServeEvent.Export export ->
                 screen.out(String.format(
                         "%s (%s of domain %d, %s%s): %s",

@@ -29,7 +29,14 @@ record JsonAnnouncer(Screen screen) implements Announcer {
                         .put("domid", connected.domid())
                         .put("vdev", connected.vdev().name())
                         .put("port", connected.port())
-                        .put("protocol", connected.abi());
+                        .put("protocol", connected.abi())
+                        .put("queues", connected.queues());
+            case ServeEvent.Resized resized ->
+                event("resized")
+                        .put("interface", resized.interfaceName())
+                        .put("domid", resized.domid())
+                        .put("disk", resized.disk())
+                        .put("sizeBytes", resized.sizeBytes());
             case ServeEvent.Export export ->
                 event("export")
                         .put("name", export.name())

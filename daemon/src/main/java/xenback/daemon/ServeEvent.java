@@ -14,8 +14,12 @@ sealed interface ServeEvent {
     record Attached(String interfaceName, int domid, Vdev vdev, String disk, long sizeBytes, boolean readOnly)
             implements ServeEvent {}
 
-    /** Both ends agreed. {@code abi} is the value of the xenstore key {@code protocol}. */
-    record Connected(String interfaceName, int domid, Vdev vdev, int port, String abi) implements ServeEvent {}
+    /** Both ends agreed, on so many rings. {@code abi} is the value of the xenstore key {@code protocol}. */
+    record Connected(String interfaceName, int domid, Vdev vdev, int port, String abi, int queues)
+            implements ServeEvent {}
+
+    /** A store has another size than before, and its guest is told. */
+    record Resized(String interfaceName, int domid, String disk, long sizeBytes) implements ServeEvent {}
 
     /**
      * A guest's disk can be reached by tools.

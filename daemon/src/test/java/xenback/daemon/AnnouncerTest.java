@@ -15,7 +15,7 @@ final class AnnouncerTest {
     private static final Vdev XVDA = new Vdev(51712);
     private static final List<ServeEvent> LIFE = List.of(
             new ServeEvent.Attached(NAME, 1, XVDA, "/a\n\"b.img", 1 << 20, false),
-            new ServeEvent.Connected(NAME, 1, XVDA, 7, "x86_64-abi"),
+            new ServeEvent.Connected(NAME, 1, XVDA, 7, "x86_64-abi", 1),
             new ServeEvent.Export("xbd0", NAME, XVDA, 1, 1 << 20, true, "nbd+unix:///xbd0?socket=/run/x/nbd.sock"),
             new ServeEvent.Status(List.of(new DiskRate("xbd0", NAME, 2000.4, 8192000, 0, 0, 32))),
             new ServeEvent.Failed("the world ended"),

@@ -2,15 +2,19 @@ package xenback.block.backend;
 
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
+import java.util.Collections;
+import java.util.EnumSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.SequencedMap;
+import java.util.Set;
 import java.util.concurrent.CopyOnWriteArrayList;
 import org.jspecify.annotations.Nullable;
 import xenback.block.disk.Disk;
 import xenback.block.disk.FileDisk;
 import xenback.block.protocol.Blkif;
 import xenback.block.protocol.BlkifLayout;
+import xenback.block.protocol.Offered;
 import xenback.xen.Errno;
 import xenback.xen.Xen;
 import xenback.xen.XenException;
@@ -29,21 +33,24 @@ public final class BlockBackend implements AutoCloseable {
     public static final String KIND = "vbd";
 
     private final Xen xen;
+    private final BlockOptions options;
     private final LoopSource loops;
     private final BlockEvent.Listener listener;
     private final List<Row> rows = new CopyOnWriteArrayList<>();
     private @Nullable BackendBus bus;
 
-    private BlockBackend(Xen xen, LoopSource loops, BlockEvent.Listener listener) {
+    private BlockBackend(Xen xen, BlockOptions options, LoopSource loops, BlockEvent.Listener listener) {
         this.xen = xen;
+        this.options = options;
         this.loops = loops;
         this.listener = listener;
     }
 
-    /** Starts to serve one kind in the domain that {@code xen} stands for; each session's queue lives on a loop from {@code loops}. */
-    public static BlockBackend start(Xen xen, String kind, LoopSource loops, BlockEvent.Listener listener)
+    /** Starts to serve one kind in the domain that {@code xen} stands for; each queue lives on a loop from {@code loops}. */
+    public static BlockBackend start(
+            Xen xen, String kind, BlockOptions options, LoopSource loops, BlockEvent.Listener listener)
             throws XenException {
-        BlockBackend backend = new BlockBackend(xen, loops, listener);
+        BlockBackend backend = new BlockBackend(xen, options, loops, listener);
         backend.bus = BackendBus.start(xen, kind, backend::attach);
         return backend;
     }
@@ -79,23 +86,38 @@ public final class BlockBackend implements AutoCloseable {
         return new Vbd(address);
     }
 
-    /** One device. On its control thread, but for the counters. */
+    /** How often a new size is told anew if no request shows that the frontend knows it. */
+    private static final int ANNOUNCEMENTS = 5;
+
+    /** One device. On its control thread, but for the counters and the ties. */
     private final class Vbd implements BackendDriver.Instance {
         private final BackendDriver.Address address;
         private final String name;
         private final BlockCounters counters = new BlockCounters();
         private @Nullable Disk disk;
         private @Nullable BlockSession session;
+        private boolean discardEnabled;
+        private int info;
+        private int announcementsLeft;
+
+        /** Set by any queue, told to the frontend by the control thread. */
+        private final Set<BlockFeature> withdrawn = Collections.synchronizedSet(EnumSet.noneOf(BlockFeature.class));
 
         Vbd(BackendDriver.Address address) {
             this.address = address;
             name = interfaceName(address.frontendDomid(), address.devid());
         }
 
+        /** What a frontend must know before it makes its rings. */
         @Override
         public SequencedMap<String, String> offer() {
             SequencedMap<String, String> nodes = new LinkedHashMap<>();
-            nodes.put("max-ring-page-order", Integer.toString(BlkifParameters.MAX_RING_PAGE_ORDER));
+            nodes.put("max-ring-page-order", Integer.toString(options.maxRingPageOrder()));
+            nodes.put("max-ring-pages", Integer.toString(1 << options.maxRingPageOrder())); // the deprecated twin
+            nodes.put("multi-queue-max-queues", Integer.toString(options.maxQueues()));
+            if (options.maxIndirectSegments() > 0) { // absent if unsupported (blkif.h)
+                nodes.put("feature-max-indirect-segments", Integer.toString(options.maxIndirectSegments()));
+            }
             return nodes;
         }
 
@@ -105,6 +127,14 @@ public final class BlockBackend implements AutoCloseable {
             StorePath node = address.backend();
             String params = store.read(node.child("params")).orElse("");
             String mode = store.read(node.child("mode")).orElse("r");
+            boolean cdrom = store.read(node.child("device-type")).orElse("").equals("cdrom");
+            boolean removable = store.read(node.child("removable")).orElse("0").equals("1");
+            boolean readOnly = cdrom || !mode.contains("w");
+            discardEnabled =
+                    !store.read(node.child("discard-enable")).orElse("1").equals("0");
+            info = (cdrom ? Blkif.INFO_CDROM : 0)
+                    | (removable ? Blkif.INFO_REMOVABLE : 0)
+                    | (readOnly ? Blkif.INFO_READONLY : 0);
             boolean direct =
                     store.read(node.child("direct-io-safe")).orElse("0").equals("1");
             Path path = path(params);
@@ -115,7 +145,7 @@ public final class BlockBackend implements AutoCloseable {
                             address.xenbusPath()
                                     + ": params must be the absolute path of an image file or block device");
                 }
-                Disk opened = FileDisk.open(path, !mode.contains("w"), direct);
+                Disk opened = FileDisk.open(path, new FileDisk.Options(readOnly, direct, options.ownSectorSize()));
                 disk = opened;
                 rows.add(new Row(name, address.frontendDomid(), address.devid(), opened, counters));
                 tell(new BlockEvent.Attached(
@@ -137,20 +167,81 @@ public final class BlockBackend implements AutoCloseable {
         }
 
         @Override
-        public SequencedMap<String, String> connect(StorePath frontend, BackendDriver.Broken onBroken)
+        public SequencedMap<String, String> connect(StorePath frontend, BackendDriver.Session ties)
                 throws XenException {
             Disk open = openDisk();
-            BlkifParameters parameters = BlkifParameters.read(xen.store(), frontend);
-            session =
-                    BlockSession.open(name, xen, address.frontendDomid(), parameters, open, loops, counters, onBroken);
+            withdrawn.clear();
+            announcementsLeft = 0;
+            BlkifParameters parameters = BlkifParameters.read(xen.store(), frontend, options);
+            boolean discard = open.canDiscard() && discardEnabled && !open.readOnly();
+            Offered offered = new Offered(
+                    open.canFlush(),
+                    open.canFlush(),
+                    discard,
+                    discard && open.canDiscardSecurely(),
+                    options.maxIndirectSegments());
+            BlockSession.Setting setting = new BlockSession.Setting(
+                    name, xen, address.frontendDomid(), open, offered, loops, counters, new Ties(ties));
+            session = BlockSession.open(setting, parameters);
+            return properties(open, offered);
+        }
+
+        /** What a frontend reads when the backend is at 4. */
+        private SequencedMap<String, String> properties(Disk open, Offered offered) {
             SequencedMap<String, String> nodes = new LinkedHashMap<>();
-            // In units of 512 bytes whatever sector-size says (blkif.h, note on sectors, 2024).
-            nodes.put("sectors", Long.toString(open.sizeBytes() / BlkifLayout.SECTOR_BYTES));
+            nodes.put("sectors", sectors(open));
             nodes.put("sector-size", Integer.toString(open.logicalBlockBytes()));
             nodes.put("physical-sector-size", Integer.toString(open.physicalBlockBytes()));
-            nodes.put("info", Integer.toString(open.readOnly() ? Blkif.INFO_READONLY : 0));
-            nodes.put("feature-flush-cache", open.canFlush() ? "1" : "0");
+            nodes.put("info", Integer.toString(info));
+            nodes.put("feature-persistent", flag(options.persistentGrants() && open.takesGrantedPages()));
+            nodes.put("feature-flush-cache", flag(offered.flush()));
+            nodes.put("feature-barrier", flag(offered.barrier()));
+            nodes.put("feature-discard", flag(offered.discard()));
+            if (offered.discard()) {
+                nodes.put("discard-granularity", Integer.toString(open.discardGranularityBytes()));
+                nodes.put("discard-alignment", Integer.toString(open.discardAlignmentBytes()));
+                nodes.put("discard-secure", flag(offered.secureDiscard()));
+            }
             return nodes;
+        }
+
+        /** In units of 512 bytes whatever sector-size says (blkif.h, note on sectors, 2024). */
+        private static String sectors(Disk disk) {
+            return Long.toString(disk.sizeBytes() / BlkifLayout.SECTOR_BYTES);
+        }
+
+        private static String flag(boolean set) {
+            return set ? "1" : "0";
+        }
+
+        /** Measures the store, takes back what it cannot do, and has pages given back that the guest does not use. */
+        @Override
+        public BackendDriver.Update update() throws XenException {
+            Disk open = openDisk();
+            BlockSession running = session;
+            if (running != null) {
+                running.keepHouse();
+            }
+            if (open.refreshSize(options.mayShrink())) {
+                tell(new BlockEvent.Resized(name, open.name(), open.sizeBytes(), address.frontendDomid()));
+                announcementsLeft = ANNOUNCEMENTS;
+            }
+            SequencedMap<String, String> nodes = new LinkedHashMap<>();
+            for (BlockFeature feature : withdrawn.toArray(BlockFeature[]::new)) {
+                for (String key : feature.nodes()) {
+                    nodes.put(key, "0");
+                }
+                withdrawn.remove(feature);
+            }
+            boolean announce = announcementsLeft > 0;
+            if (announce) {
+                // No frontend confirms that it has read a size, and one that was at something else when the watch fired
+                // has
+                // not (blkfront ignores a 4 while it is connecting): so it is told some times more.
+                announcementsLeft--;
+                nodes.put("sectors", sectors(open));
+            }
+            return new BackendDriver.Update(nodes, announce);
         }
 
         @Override
@@ -162,7 +253,8 @@ public final class BlockBackend implements AutoCloseable {
                         address.devid(),
                         address.frontendDomid(),
                         ready.port(),
-                        ready.parameters().abi().wireName()));
+                        ready.parameters().abi().wireName(),
+                        ready.parameters().rings().size()));
                 ready.begin();
             }
         }
@@ -213,6 +305,27 @@ public final class BlockBackend implements AutoCloseable {
 
         private void tell(BlockEvent event) {
             listener.on(event);
+        }
+
+        /** What the queues of one session tell. Any thread. */
+        private final class Ties implements BlockSession.Ties {
+            private final BackendDriver.Session bus;
+
+            Ties(BackendDriver.Session bus) {
+                this.bus = bus;
+            }
+
+            @Override
+            public void broken(String why) {
+                bus.broken(why);
+            }
+
+            @Override
+            public void withdraw(BlockFeature feature) {
+                if (withdrawn.add(feature)) {
+                    bus.changed();
+                }
+            }
         }
     }
 }

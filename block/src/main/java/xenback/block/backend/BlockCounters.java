@@ -1,88 +1,112 @@
 package xenback.block.backend;
 
-import java.util.concurrent.TimeUnit;
+import java.util.List;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.function.ToLongFunction;
 import xenback.block.protocol.Rule;
-import xenback.xen.io.Counter;
 
-/** What one queue has done. Counted by its loop, readable by any thread. */
+/**
+ * What a device has done since it was attached, over all its queues and connections. Readable by any thread; each number is
+ * exact for a moment of its own.
+ */
 public final class BlockCounters {
-    private static final long LOG_INTERVAL_NANOS = TimeUnit.SECONDS.toNanos(1);
+    private final List<QueueCounters> queues = new CopyOnWriteArrayList<>();
 
-    final Counter reads = new Counter();
-    final Counter writes = new Counter();
-    final Counter flushes = new Counter();
-    final Counter bytesRead = new Counter();
-    final Counter bytesWritten = new Counter();
-    final Counter errors = new Counter();
-    final Counter notifications = new Counter();
-    final Counter taken = new Counter();
-    final Counter answered = new Counter();
-    private final Counter[] violations = new Counter[Rule.count()];
+    BlockCounters() {}
 
-    /** Owned by the queue. Kept with the device, or a guest that reconnects would begin with a fresh limit. */
-    private long nextLogNanos = System.nanoTime();
-
-    BlockCounters() {
-        for (int i = 0; i < violations.length; i++) {
-            violations[i] = new Counter();
+    /** The counters of a queue, the same ones for every connection. On the device's control thread. */
+    QueueCounters queue(int number) {
+        while (queues.size() <= number) {
+            queues.add(new QueueCounters());
         }
+        return queues.get(number);
     }
 
-    /** Read requests answered with success. */
+    /** Read requests answered with success, the indirect ones among them. */
     public long reads() {
-        return reads.value();
+        return sum(queue -> queue.reads.value());
     }
 
-    /** Write requests answered with success. */
+    /** Write requests answered with success, the indirect ones among them. */
     public long writes() {
-        return writes.value();
+        return sum(queue -> queue.writes.value());
     }
 
     /** Flushes answered with success. */
     public long flushes() {
-        return flushes.value();
+        return sum(queue -> queue.flushes.value());
+    }
+
+    /** Write barriers answered with success. */
+    public long barriers() {
+        return sum(queue -> queue.barriers.value());
+    }
+
+    /** Discards answered with success. */
+    public long discards() {
+        return sum(queue -> queue.discards.value());
+    }
+
+    /** Indirect requests taken. */
+    public long indirect() {
+        return sum(queue -> queue.indirect.value());
     }
 
     public long bytesRead() {
-        return bytesRead.value();
+        return sum(queue -> queue.bytesRead.value());
     }
 
+    /** Bytes of writes, barriers and flushes with payload. */
     public long bytesWritten() {
-        return bytesWritten.value();
+        return sum(queue -> queue.bytesWritten.value());
+    }
+
+    public long bytesDiscarded() {
+        return sum(queue -> queue.bytesDiscarded.value());
     }
 
     /** Requests that the disk failed. */
     public long errors() {
-        return errors.value();
+        return sum(queue -> queue.errors.value());
+    }
+
+    /** Events received from the frontend. */
+    public long events() {
+        return sum(queue -> queue.events.value());
+    }
+
+    /** How often a port stayed masked for a time, because events came without requests (XSA-332). */
+    public long damped() {
+        return sum(queue -> queue.damped.value());
     }
 
     /** Events sent to the frontend. */
     public long notifications() {
-        return notifications.value();
+        return sum(queue -> queue.notifications.value());
     }
 
-    /** Requests taken from the ring and not answered yet. */
+    /** Requests that had to wait for memory. */
+    public long parked() {
+        return sum(queue -> queue.parked.value());
+    }
+
+    /** Pages of the guest that are mapped to stay, as of the last second. */
+    public long persistentPages() {
+        return sum(queue -> queue.persistentPages.value());
+    }
+
+    /** Requests taken from the rings and not answered yet. */
     public long inFlight() {
-        long answeredBefore = answered.value(); // read first, so that the difference cannot be negative
-        return taken.value() - answeredBefore;
+        long answeredBefore = sum(queue -> queue.answered.value()); // read first, so that no difference is negative
+        return sum(queue -> queue.taken.value()) - answeredBefore;
     }
 
     /** Requests that broke a rule. */
     public long violations(Rule rule) {
-        return violations[rule.index()].value();
+        return sum(queue -> queue.violations(rule));
     }
 
-    /**
-     * Counts a violation.
-     *
-     * @return true if it may be logged: a line per second and device, or a guest could flood the log (XSA-43)
-     */
-    boolean violation(Rule rule, long nowNanos) {
-        violations[rule.index()].add(1);
-        if (nowNanos - nextLogNanos < 0) {
-            return false;
-        }
-        nextLogNanos = nowNanos + LOG_INTERVAL_NANOS;
-        return true;
+    private long sum(ToLongFunction<QueueCounters> counter) {
+        return queues.stream().mapToLong(counter).sum();
     }
 }

@@ -30,19 +30,21 @@ public sealed interface BlockEvent {
     /**
      * The frontend and we are connected.
      *
-     * @param port our event channel
+     * @param port our event channel, of the first queue
      * @param protocol name of the ABI
+     * @param queues how many rings there are
      */
-    record Connected(String name, int vdev, int domid, int port, String protocol) implements BlockEvent {
+    record Connected(String name, int vdev, int domid, int port, String protocol, int queues) implements BlockEvent {
         @Override
         public String text() {
             return String.format(
                     Locale.ROOT,
-                    "xbd backend 0x%x for domain %d using event channel %d, protocol %s",
+                    "xbd backend 0x%x for domain %d using event channel %d, protocol %s%s",
                     vdev,
                     domid,
                     port,
-                    protocol);
+                    protocol,
+                    queues == 1 ? "" : ", " + queues + " queues");
         }
     }
 
@@ -58,6 +60,15 @@ public sealed interface BlockEvent {
         @Override
         public String text() {
             return String.format(Locale.ROOT, "xbdback %s: can't VOP_OPEN device 0x%x: %d", path, device, errno);
+        }
+    }
+
+    /** The store has another size than before, and the guest is told. */
+    record Resized(String name, String device, long sizeBytes, int domid) implements BlockEvent {
+        @Override
+        public String text() {
+            return String.format(
+                    Locale.ROOT, "xbd backend: resize device %s (size %d) for domain %d", device, sizeBytes, domid);
         }
     }
 

@@ -1,13 +1,15 @@
 package xenback.block.backend;
 
 import java.lang.foreign.Arena;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import org.jspecify.annotations.Nullable;
 import xenback.block.disk.Disk;
 import xenback.block.disk.DiskQueue;
+import xenback.block.protocol.Offered;
 import xenback.xen.Xen;
 import xenback.xen.XenException;
-import xenback.xen.bus.BackendDriver;
 import xenback.xen.event.EventChannels;
 import xenback.xen.grant.GrantMapping;
 import xenback.xen.grant.GrantTable;
@@ -15,39 +17,54 @@ import xenback.xen.io.EventLoop;
 import xenback.xen.ring.BackRing;
 
 /**
- * One connected life of a device, from the mapping of its ring to the last response. A new connection is a new session:
- * nothing of an old one can be reached by accident (XSA-350). Owns its Arena, the ring's mapping, the event channels and,
- * unless it is shared, its loop; all are given back by {@link #close}, in the order that the kernel wants.
+ * One connected life of a device, from the mapping of its rings to the last response. A new connection is a new session:
+ * nothing of an old one can be reached by accident (XSA-350). Owns its Arena and, per queue, the ring's mapping, the event
+ * channels and, unless it is shared, the loop; all are given back by {@link #close}, in the order that the kernel wants.
  */
 final class BlockSession {
-    private final Arena arena = Arena.ofShared();
-    private final LoopSource.Lease lease;
-    private final BlkifParameters parameters;
-    private @Nullable EventChannels events;
-    private @Nullable GrantTable grants;
-    private @Nullable GrantMapping ringPages;
-    private @Nullable BlockQueue queue;
-    private int port;
+    /** What a queue tells its device. Any thread, never blocks. */
+    interface Ties {
+        /** The guest has broken its ring; the session cannot go on. */
+        void broken(String why);
 
-    private BlockSession(LoopSource.Lease lease, BlkifParameters parameters) {
-        this.parameters = parameters;
-        this.lease = lease;
+        /** The store cannot do what was offered. */
+        void withdraw(BlockFeature feature);
     }
 
-    /** Maps the ring, binds the port and makes the queue, which does not serve yet. */
-    static BlockSession open(
+    /**
+     * What a session is made of.
+     *
+     * @param name the interface, {@code xbdback1i51712}
+     */
+    record Setting(
             String name,
             Xen xen,
             int guestDomid,
-            BlkifParameters parameters,
             Disk disk,
+            Offered offered,
             LoopSource loops,
             BlockCounters counters,
-            BackendDriver.Broken onBroken)
-            throws XenException {
-        BlockSession session = new BlockSession(loops.take(name), parameters);
+            Ties ties) {}
+
+    private final Arena arena = Arena.ofShared();
+    private final Setting setting;
+    private final BlkifParameters parameters;
+    private final List<Served> queues = new ArrayList<>();
+
+    private BlockSession(Setting setting, BlkifParameters parameters) {
+        this.setting = setting;
+        this.parameters = parameters;
+    }
+
+    /** Maps the rings, binds the ports and makes the queues, which do not serve yet. */
+    static BlockSession open(Setting setting, BlkifParameters parameters) throws XenException {
+        BlockSession session = new BlockSession(setting, parameters);
         try {
-            session.connect(name, xen, guestDomid, disk, counters, onBroken);
+            for (BlkifParameters.Ring ring : parameters.rings()) {
+                Served served = session.new Served(session.queues.size());
+                session.queues.add(served);
+                served.connect(ring);
+            }
             return session;
         } catch (XenException e) {
             session.close();
@@ -55,8 +72,9 @@ final class BlockSession {
         }
     }
 
+    /** Our end of the first queue's event channel. */
     int port() {
-        return port;
+        return queues.getFirst().port;
     }
 
     BlkifParameters parameters() {
@@ -65,54 +83,103 @@ final class BlockSession {
 
     /** Starts to serve. */
     void begin() {
-        BlockQueue ready = queue;
-        if (ready != null) {
-            lease.loop().execute(ready::begin);
-        }
+        queues.forEach(served -> served.run(BlockQueue::begin));
+    }
+
+    /** What is due about once a second. */
+    void keepHouse() {
+        queues.forEach(served -> served.run(BlockQueue::keepHouse));
     }
 
     /** Waits for requests in flight, then gives everything back. Never waits for the guest. */
     void close() {
-        EventLoop loop = lease.loop();
-        BlockQueue running = queue;
-        if (running != null) {
-            CompletableFuture<Boolean> idle = new CompletableFuture<>();
-            loop.execute(() -> running.drain(() -> {
-                running.close();
-                idle.complete(true);
-            }));
-            idle.join();
-        }
-        if (!lease.shared()) {
-            loop.close();
-        }
-        if (events != null) {
-            events.close();
-        }
-        if (ringPages != null) {
-            ringPages.close(); // the queue is closed: nobody touches the ring any more
-        }
-        if (grants != null) {
-            grants.close();
-        }
+        List<CompletableFuture<Boolean>> drains =
+                queues.stream().map(Served::drain).toList();
+        drains.forEach(CompletableFuture::join);
+        queues.forEach(Served::close);
         arena.close();
     }
 
-    private void connect(
-            String name, Xen xen, int guestDomid, Disk disk, BlockCounters counters, BackendDriver.Broken onBroken)
-            throws XenException {
-        GrantTable grantTable = xen.openGrantTable();
-        grants = grantTable;
-        GrantMapping mapping = grantTable.map(guestDomid, new int[] {parameters.ringGref()}, true);
-        ringPages = mapping;
-        EventChannels channels = xen.openEventChannels(guestDomid);
-        events = channels;
-        port = channels.bindInterdomain(guestDomid, parameters.eventPort());
-        EventLoop loop = lease.loop();
-        DiskQueue diskQueue = loop.call(() -> disk.openQueue(loop));
-        BackRing ring = new BackRing(mapping.memory(), parameters.abi().layout().requestBytes());
-        BlockConnection connection =
-                new BlockConnection(name, guestDomid, parameters.abi(), loop, channels, port, grantTable);
-        queue = new BlockQueue(connection, ring, disk, diskQueue, arena, counters, onBroken);
+    /** A queue and what it stands on. */
+    private final class Served {
+        private final int number;
+        private LoopSource.@Nullable Lease lease;
+        private @Nullable EventChannels events;
+        private @Nullable GrantTable grants;
+        private @Nullable GrantMapping ringPages;
+        private @Nullable BlockQueue queue;
+        private int port;
+
+        Served(int number) {
+            this.number = number;
+        }
+
+        void connect(BlkifParameters.Ring ring) throws XenException {
+            LoopSource.Lease taken = setting.loops().take(setting.name(), number);
+            lease = taken;
+            int guest = setting.guestDomid();
+            GrantTable grantTable = setting.xen().openGrantTable();
+            grants = grantTable;
+            GrantMapping mapping = grantTable.map(
+                    guest, ring.grefs().stream().mapToInt(Integer::intValue).toArray(), true);
+            ringPages = mapping;
+            EventChannels channels = setting.xen().openEventChannels(guest);
+            events = channels;
+            port = channels.bindInterdomain(guest, ring.eventPort());
+            EventLoop loop = taken.loop();
+            Disk disk = setting.disk();
+            DiskQueue diskQueue = loop.call(() -> disk.openQueue(loop));
+            BackRing back =
+                    new BackRing(mapping.memory(), parameters.abi().layout().requestBytes());
+            BlockConnection connection = new BlockConnection(
+                    setting.name(),
+                    guest,
+                    parameters.abi(),
+                    setting.offered(),
+                    parameters.persistent() && disk.takesGrantedPages(),
+                    loop,
+                    channels,
+                    port,
+                    grantTable,
+                    setting.ties());
+            queue = new BlockQueue(
+                    connection, back, disk, diskQueue, arena, setting.counters().queue(number));
+        }
+
+        void run(java.util.function.Consumer<BlockQueue> task) {
+            BlockQueue ready = queue;
+            LoopSource.Lease home = lease;
+            if (ready != null && home != null) {
+                home.loop().execute(() -> task.accept(ready));
+            }
+        }
+
+        CompletableFuture<Boolean> drain() {
+            CompletableFuture<Boolean> idle = new CompletableFuture<>();
+            if (queue == null) {
+                idle.complete(true);
+            }
+            run(running -> running.drain(() -> {
+                running.close();
+                idle.complete(true);
+            }));
+            return idle;
+        }
+
+        /** After the drain: nobody touches the ring any more. */
+        void close() {
+            if (lease != null && !lease.shared()) {
+                lease.loop().close();
+            }
+            if (events != null) {
+                events.close();
+            }
+            if (ringPages != null) {
+                ringPages.close();
+            }
+            if (grants != null) {
+                grants.close();
+            }
+        }
     }
 }

@@ -29,6 +29,33 @@ public interface Disk extends AutoCloseable {
     /** True if {@link DiskQueue#discard} gives space back. */
     boolean canDiscard();
 
+    /** Bytes that are given back as a unit, a multiple of the logical block. Means something if {@link #canDiscard}. */
+    int discardGranularityBytes();
+
+    /** Where the first such unit starts, bytes. */
+    int discardAlignmentBytes();
+
+    /** True if a secure discard leaves nothing that could be read again. */
+    boolean canDiscardSecurely();
+
+    /**
+     * Measures the store and adopts the size that it has now. Control threads.
+     *
+     * @param mayShrink false keeps the size of a store that became smaller
+     * @return true if {@link #sizeBytes} is another than before
+     */
+    default boolean refreshSize(boolean mayShrink) throws XenException {
+        return false;
+    }
+
+    /**
+     * True if operations may be given memory that another domain shares and may change at any moment, because nothing of it is
+     * used after the completion. Not so where a network may still send it then (xl-disk-configuration, direct-io-safe).
+     */
+    default boolean takesGrantedPages() {
+        return false;
+    }
+
     /** True if {@link DiskQueue#writeZeroes} is served without the caller sending zeroes. */
     boolean canWriteZeroes();
 

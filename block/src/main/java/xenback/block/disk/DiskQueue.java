@@ -22,7 +22,7 @@ public interface DiskQueue extends AutoCloseable {
     void flush(Completion done, int tag);
 
     /** Gives the space of a range back; it reads as anything afterwards. -EOPNOTSUPP where the disk cannot. */
-    void discard(long offsetBytes, long lengthBytes, Completion done, int tag);
+    void discard(long offsetBytes, long lengthBytes, boolean secure, Completion done, int tag);
 
     /**
      * Makes a range read as zeroes. -EOPNOTSUPP where the disk cannot.

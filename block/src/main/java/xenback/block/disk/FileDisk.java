@@ -96,6 +96,32 @@ public final class FileDisk implements Disk {
     }
 
     @Override
+    public int discardGranularityBytes() {
+        return 4096;
+    }
+
+    @Override
+    public int discardAlignmentBytes() {
+        return 0;
+    }
+
+    @Override
+    public boolean canDiscardSecurely() {
+        return false;
+    }
+
+    @Override
+    public boolean takesGrantedPages() {
+        return true;
+    }
+
+    public record Options(boolean readOnly, boolean direct, boolean ownSectorSize) {}
+
+    public static FileDisk open(Path path, Options options) throws XenException {
+        return open(path, options.readOnly(), options.direct());
+    }
+
+    @Override
     public boolean canWriteZeroes() {
         return false;
     }

@@ -9,9 +9,11 @@ public enum Rule {
     NONE(Blkif.STATUS_OKAY),
     /** An operation that we did not offer. Not hostile by itself: answered so that the frontend does without. */
     UNSUPPORTED_OPERATION(Blkif.STATUS_EOPNOTSUPP),
+    /** An indirect request that carries something else than a read or a write. */
+    INDIRECT_OPERATION(Blkif.STATUS_ERROR),
     /** A read or write without segments. */
     NO_SEGMENTS(Blkif.STATUS_ERROR),
-    /** More segments than a request holds. */
+    /** More segments than a request holds, or an indirect one than was offered. */
     TOO_MANY_SEGMENTS(Blkif.STATUS_ERROR),
     /** A segment whose last sector is before its first. */
     SEGMENT_BACKWARDS(Blkif.STATUS_ERROR),
@@ -21,9 +23,11 @@ public enum Rule {
     BEYOND_END(Blkif.STATUS_ERROR),
     /** Start or length of a segment is no multiple of the disk's logical block. */
     MISALIGNED(Blkif.STATUS_ERROR),
-    /** A write to a disk that was given read-only. */
+    /** A discard of no sectors. */
+    EMPTY_DISCARD(Blkif.STATUS_ERROR),
+    /** A write or a discard of a disk that was given read-only (CVE-2013-2140). */
     WRITE_TO_READ_ONLY(Blkif.STATUS_ERROR),
-    /** A segment whose grant the hypervisor refused. */
+    /** A page, of payload or of descriptors, whose grant the hypervisor refused. */
     BAD_GRANT(Blkif.STATUS_ERROR),
     /** More requests claimed than the ring holds, or fewer than were seen: the ring is broken. */
     RING_OVERFLOW(Blkif.STATUS_ERROR);

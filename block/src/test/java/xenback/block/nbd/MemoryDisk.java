@@ -91,6 +91,21 @@ class MemoryDisk implements Disk {
     }
 
     @Override
+    public int discardGranularityBytes() {
+        return 4096;
+    }
+
+    @Override
+    public int discardAlignmentBytes() {
+        return 0;
+    }
+
+    @Override
+    public boolean canDiscardSecurely() {
+        return false;
+    }
+
+    @Override
     public boolean canWriteZeroes() {
         return canWriteZeroes;
     }
@@ -186,7 +201,7 @@ class MemoryDisk implements Disk {
         }
 
         @Override
-        public void discard(long offsetBytes, long lengthBytes, Completion done, int tag) {
+        public void discard(long offsetBytes, long lengthBytes, boolean secure, Completion done, int tag) {
             begin(Operation.DISCARD, offsetBytes, lengthBytes, none, done, tag);
         }
 

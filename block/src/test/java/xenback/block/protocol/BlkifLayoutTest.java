@@ -32,6 +32,29 @@ class BlkifLayoutTest {
                 MemoryLayout.sequenceLayout(11, SEGMENT).withName("seg"));
     }
 
+    private static StructLayout discard(long wordAlignment) {
+        return struct(
+                wordAlignment,
+                ValueLayout.JAVA_BYTE.withName("operation"),
+                ValueLayout.JAVA_BYTE.withName("flag"),
+                ValueLayout.JAVA_SHORT.withName("handle"),
+                ValueLayout.JAVA_LONG.withName("id"),
+                ValueLayout.JAVA_LONG.withName("sector_number"),
+                ValueLayout.JAVA_LONG.withName("nr_sectors"));
+    }
+
+    private static StructLayout indirect(long wordAlignment) {
+        return struct(
+                wordAlignment,
+                ValueLayout.JAVA_BYTE.withName("operation"),
+                ValueLayout.JAVA_BYTE.withName("indirect_op"),
+                ValueLayout.JAVA_SHORT.withName("nr_segments"),
+                ValueLayout.JAVA_LONG.withName("id"),
+                ValueLayout.JAVA_LONG.withName("sector_number"),
+                ValueLayout.JAVA_SHORT.withName("handle"),
+                MemoryLayout.sequenceLayout(8, ValueLayout.JAVA_INT).withName("indirect_grefs"));
+    }
+
     private static StructLayout response(long wordAlignment) {
         return struct(
                 wordAlignment,
@@ -81,6 +104,21 @@ class BlkifLayoutTest {
         assertThat(layout.sectorNumberAt()).isEqualTo(at(request, "sector_number"));
         assertThat(layout.segmentsAt()).isEqualTo(at(request, "seg"));
         assertThat(layout.requestBytes()).isEqualTo((int) request.byteSize());
+
+        StructLayout discard = discard(wordAlignment);
+        assertThat(BlkifLayout.DISCARD_FLAG_AT).isEqualTo(at(discard, "flag"));
+        assertThat(layout.idAt()).isEqualTo(at(discard, "id"));
+        assertThat(layout.sectorNumberAt()).isEqualTo(at(discard, "sector_number"));
+        assertThat(layout.discardSectorsAt()).isEqualTo(at(discard, "nr_sectors"));
+
+        StructLayout indirect = indirect(wordAlignment);
+        assertThat(BlkifLayout.INDIRECT_OPERATION_AT).isEqualTo(at(indirect, "indirect_op"));
+        assertThat(BlkifLayout.INDIRECT_COUNT_AT).isEqualTo(at(indirect, "nr_segments"));
+        assertThat(layout.idAt()).isEqualTo(at(indirect, "id"));
+        assertThat(layout.sectorNumberAt()).isEqualTo(at(indirect, "sector_number"));
+        assertThat(layout.indirectHandleAt()).isEqualTo(at(indirect, "handle"));
+        assertThat(layout.indirectGrefsAt()).isEqualTo(at(indirect, "indirect_grefs"));
+        assertThat(indirect.byteSize()).isLessThanOrEqualTo(layout.requestBytes());
 
         assertThat(BlkifLayout.RESPONSE_ID_AT).isEqualTo(at(response, "id"));
         assertThat(BlkifLayout.RESPONSE_OPERATION_AT).isEqualTo(at(response, "operation"));

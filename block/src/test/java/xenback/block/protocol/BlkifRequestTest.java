@@ -27,8 +27,10 @@ class BlkifRequestTest {
         return request;
     }
 
+    private static final Offered ALL = new Offered(true, true, true, true, 256);
+
     private static Rule check(int operation, long sector, int... firstAndLast) {
-        return request(operation, sector, firstAndLast).check(SIZE_BYTES, 512, false);
+        return request(operation, sector, firstAndLast).check(SIZE_BYTES, 512, false, ALL);
     }
 
     @ParameterizedTest
@@ -41,7 +43,11 @@ class BlkifRequestTest {
         BlkifRequest decoded = new BlkifRequest();
         for (int round = 0; round < 2000; round++) {
             BlkifRequest made = new BlkifRequest();
-            made.compose(random.nextInt(256), random.nextLong(), random.nextLong());
+            int operation = random.nextInt(256);
+            if (operation == Blkif.OP_DISCARD || operation == Blkif.OP_INDIRECT) {
+                continue; // they have layouts of their own
+            }
+            made.compose(operation, random.nextLong(), random.nextLong());
             int segments = random.nextInt(12);
             for (int i = 0; i < segments; i++) {
                 int first = random.nextInt(256);
@@ -68,6 +74,131 @@ class BlkifRequestTest {
         }
     }
 
+    @ParameterizedTest
+    @EnumSource(Abi.class)
+    void decodesTheIndirectRequestsThatWereEncoded(Abi abi) {
+        long seed = 20261125;
+        Random random = new Random(seed);
+        BlkifLayout layout = abi.layout();
+        MemorySegment slot = Arena.ofAuto().allocate(layout.requestBytes(), 8);
+        MemorySegment pages = Arena.ofAuto().allocate(8 * 4096, 8);
+        int[] grefs = new int[11];
+        BlkifRequest decoded = new BlkifRequest();
+        for (int round = 0; round < 300; round++) {
+            BlkifRequest made = new BlkifRequest();
+            made.compose(random.nextInt(256), random.nextLong(), random.nextLong());
+            int segments = 1 + random.nextInt(BlkifLayout.MAX_INDIRECT_SEGMENTS);
+            for (int i = 0; i < segments; i++) {
+                made.addSegment(random.nextInt(), random.nextInt(256), random.nextInt(256));
+            }
+            for (int i = 0; i < grefs.length; i++) {
+                grefs[i] = random.nextInt();
+            }
+            slot.fill((byte) 0xA5);
+            made.encodeIndirect(slot, layout, round, pages, 0, grefs, 3);
+            decoded.decode(slot, layout);
+            assertThat(decoded.isIndirect()).as("seed %d round %d", seed, round).isTrue();
+            assertThat(decoded.operation()).as("what it carries").isEqualTo(made.operation());
+            assertThat(decoded.id()).isEqualTo(made.id());
+            assertThat(decoded.sectorNumber()).isEqualTo(made.sectorNumber());
+            assertThat(decoded.segmentCount()).isEqualTo(segments);
+            for (int page = 0; page < (segments + 511) / 512; page++) {
+                assertThat(decoded.descriptorGref(page)).isEqualTo(grefs[3 + page]);
+            }
+            decoded.decodeSegments(pages, 0);
+            for (int i = 0; i < segments; i++) {
+                assertThat(decoded.gref(i)).isEqualTo(made.gref(i));
+                assertThat(decoded.segmentOffset(i)).isEqualTo(made.segmentOffset(i));
+                assertThat(decoded.segmentBytes(i)).isEqualTo(made.segmentBytes(i));
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource(Abi.class)
+    void decodesTheDiscardsThatWereEncoded(Abi abi) {
+        MemorySegment slot = Arena.ofAuto().allocate(abi.layout().requestBytes(), 8);
+        for (boolean secure : new boolean[] {false, true}) {
+            BlkifRequest made = new BlkifRequest();
+            made.compose(Blkif.OP_DISCARD, 0x0102030405060708L, 16);
+            made.discard(0x1112131415161718L, secure);
+            slot.fill((byte) 0xA5);
+            made.encode(slot, abi.layout(), 7);
+            BlkifRequest decoded = new BlkifRequest();
+            decoded.decode(slot, abi.layout());
+            assertThat(decoded.operation()).isEqualTo(Blkif.OP_DISCARD);
+            assertThat(decoded.isIndirect()).isFalse();
+            assertThat(decoded.id()).isEqualTo(0x0102030405060708L);
+            assertThat(decoded.sectorNumber()).isEqualTo(16);
+            assertThat(decoded.discardSectors()).isEqualTo(0x1112131415161718L);
+            assertThat(decoded.secure()).isEqualTo(secure);
+            assertThat(decoded.segmentCount()).isZero();
+        }
+    }
+
+    private static Rule indirect(int operation, int segments, boolean readOnly, Offered offered) {
+        MemorySegment slot = Arena.ofAuto().allocate(112, 8);
+        MemorySegment pages = Arena.ofAuto().allocate(8L * Math.max(1, segments), 8);
+        BlkifRequest made = request(operation, 0);
+        for (int i = 0; i < segments; i++) {
+            made.addSegment(i, 0, 0);
+        }
+        made.encodeIndirect(slot, Abi.X86_64.layout(), 0, pages, 0, new int[BlkifLayout.MAX_INDIRECT_PAGES], 0);
+        BlkifRequest decoded = new BlkifRequest();
+        decoded.decode(slot, Abi.X86_64.layout());
+        return decoded.check(SIZE_BYTES, 512, readOnly, offered);
+    }
+
+    @Test
+    void letsIndirectRequestsCarryReadsAndWritesOfAsManySegmentsAsWereOffered() {
+        for (int operation = 0; operation < 256; operation++) {
+            boolean carried = operation == Blkif.OP_READ || operation == Blkif.OP_WRITE;
+            assertThat(indirect(operation, 12, false, ALL))
+                    .as("operation %d", operation)
+                    .isEqualTo(carried ? Rule.NONE : Rule.INDIRECT_OPERATION);
+        }
+        assertThat(indirect(Blkif.OP_READ, 0, false, ALL)).isEqualTo(Rule.NO_SEGMENTS);
+        assertThat(indirect(Blkif.OP_READ, 256, false, ALL)).isEqualTo(Rule.NONE);
+        assertThat(indirect(Blkif.OP_READ, 257, false, ALL)).isEqualTo(Rule.TOO_MANY_SEGMENTS);
+        assertThat(indirect(Blkif.OP_READ, 12, false, Offered.NOTHING)).isEqualTo(Rule.UNSUPPORTED_OPERATION);
+        assertThat(indirect(Blkif.OP_WRITE, 12, true, ALL)).isEqualTo(Rule.WRITE_TO_READ_ONLY);
+        assertThat(indirect(Blkif.OP_READ, 12, true, ALL)).isEqualTo(Rule.NONE);
+    }
+
+    private static Rule discard(long sector, long sectors, boolean readOnly, int block, Offered offered) {
+        BlkifRequest request = request(Blkif.OP_DISCARD, sector);
+        request.discard(sectors, true);
+        return request.check(SIZE_BYTES, block, readOnly, offered);
+    }
+
+    @Test
+    void judgesDiscards() {
+        long end = SIZE_BYTES / 512;
+        assertThat(discard(0, end, false, 512, ALL)).isEqualTo(Rule.NONE);
+        assertThat(discard(end - 1, 1, false, 512, ALL)).isEqualTo(Rule.NONE);
+        assertThat(discard(0, 0, false, 512, ALL)).isEqualTo(Rule.EMPTY_DISCARD);
+        for (long sectors : new long[] {end + 1, Long.MAX_VALUE, -1, Long.MIN_VALUE, 1L << 55}) {
+            assertThat(discard(0, sectors, false, 512, ALL)).isEqualTo(Rule.BEYOND_END);
+            assertThat(discard(1, sectors - 1, false, 512, ALL)).isEqualTo(Rule.BEYOND_END);
+            assertThat(discard(sectors, 1, false, 512, ALL)).isEqualTo(Rule.BEYOND_END);
+        }
+        assertThat(discard(4, 8, false, 4096, ALL)).isEqualTo(Rule.MISALIGNED);
+        assertThat(discard(8, 4, false, 4096, ALL)).isEqualTo(Rule.MISALIGNED);
+        assertThat(discard(8, 8, false, 4096, ALL)).isEqualTo(Rule.NONE);
+        assertThat(discard(0, 8, true, 512, ALL)).as("CVE-2013-2140").isEqualTo(Rule.WRITE_TO_READ_ONLY);
+        assertThat(discard(0, 8, true, 512, Offered.NOTHING)).isEqualTo(Rule.WRITE_TO_READ_ONLY);
+        assertThat(discard(0, 8, false, 512, Offered.NOTHING)).isEqualTo(Rule.UNSUPPORTED_OPERATION);
+    }
+
+    @Test
+    void ignoresTheSecureFlagThatWasNotOffered() {
+        BlkifRequest request = request(Blkif.OP_DISCARD, 0);
+        request.discard(8, true);
+        assertThat(request.check(SIZE_BYTES, 512, false, new Offered(true, true, true, false, 0)))
+                .isEqualTo(Rule.NONE);
+        assertThat(request.secure()).isFalse();
+    }
+
     /** The bytes of a request as a 32-bit and as a 64-bit guest put them, written by hand. */
     @Test
     void readsTheBytesOfBothWordSizes() {
@@ -88,7 +219,7 @@ class BlkifRequestTest {
             assertThat(request.gref(0)).isEqualTo(0x11223344);
             assertThat(request.segmentOffset(0)).isEqualTo(1024);
             assertThat(request.segmentBytes(0)).isEqualTo(2048);
-            assertThat(request.check(SIZE_BYTES, 512, false)).isEqualTo(Rule.NONE);
+            assertThat(request.check(SIZE_BYTES, 512, false, ALL)).isEqualTo(Rule.NONE);
         }
     }
 
@@ -104,7 +235,7 @@ class BlkifRequestTest {
                 request.decode(SLOT, abi.layout());
                 assertThat(request.id())
                         .isEqualTo(SLOT.get(ValueLayout.JAVA_LONG_UNALIGNED, abi == Abi.X86_32 ? 4 : 8));
-                Rule rule = request.check(SIZE_BYTES, 512, round % 2 == 0);
+                Rule rule = request.check(SIZE_BYTES, 512, round % 2 == 0, ALL);
                 if (rule == Rule.NONE) {
                     assertInside(request);
                 }
@@ -130,13 +261,19 @@ class BlkifRequestTest {
     }
 
     @Test
-    void offersReadsWritesAndFlushesOnly() {
+    void refusesWhatWasNotOffered() {
         for (int operation = 0; operation < 256; operation++) {
-            boolean known =
-                    operation == Blkif.OP_READ || operation == Blkif.OP_WRITE || operation == Blkif.OP_FLUSH_DISKCACHE;
+            if (operation == Blkif.OP_DISCARD || operation == Blkif.OP_INDIRECT) {
+                continue; // they have tests of their own
+            }
+            boolean always = operation == Blkif.OP_READ || operation == Blkif.OP_WRITE;
+            boolean offered = operation == Blkif.OP_WRITE_BARRIER || operation == Blkif.OP_FLUSH_DISKCACHE;
             assertThat(check(operation, 0, 0, 7))
                     .as("operation %d", operation)
-                    .isEqualTo(known ? Rule.NONE : Rule.UNSUPPORTED_OPERATION);
+                    .isEqualTo(always || offered ? Rule.NONE : Rule.UNSUPPORTED_OPERATION);
+            assertThat(request(operation, 0, 0, 7).check(SIZE_BYTES, 512, false, Offered.NOTHING))
+                    .as("operation %d", operation)
+                    .isEqualTo(always ? Rule.NONE : Rule.UNSUPPORTED_OPERATION);
         }
         assertThat(Rule.UNSUPPORTED_OPERATION.status()).isEqualTo(Blkif.STATUS_EOPNOTSUPP);
     }
@@ -148,6 +285,7 @@ class BlkifRequestTest {
         assertThat(check(Blkif.OP_FLUSH_DISKCACHE, -1))
                 .as("its sector means nothing")
                 .isEqualTo(Rule.NONE);
+        assertThat(check(Blkif.OP_WRITE_BARRIER, -1)).isEqualTo(Rule.NONE);
     }
 
     @Test
@@ -159,7 +297,7 @@ class BlkifRequestTest {
                 BlkifRequest request = new BlkifRequest();
                 request.decode(SLOT, abi.layout());
                 Rule expected = count == 0 ? Rule.NO_SEGMENTS : count <= 11 ? Rule.NONE : Rule.TOO_MANY_SEGMENTS;
-                assertThat(request.check(SIZE_BYTES, 512, false))
+                assertThat(request.check(SIZE_BYTES, 512, false, ALL))
                         .as("%d segments", count)
                         .isEqualTo(expected);
             }
@@ -183,13 +321,14 @@ class BlkifRequestTest {
 
     @Test
     void keepsReadOnlyDisksFromEveryWayToWrite() {
-        assertThat(request(Blkif.OP_WRITE, 0, 0, 7).check(SIZE_BYTES, 512, true))
+        assertThat(request(Blkif.OP_WRITE, 0, 0, 7).check(SIZE_BYTES, 512, true, ALL))
                 .isEqualTo(Rule.WRITE_TO_READ_ONLY);
-        assertThat(request(Blkif.OP_FLUSH_DISKCACHE, 0, 0, 7).check(SIZE_BYTES, 512, true))
+        assertThat(request(Blkif.OP_FLUSH_DISKCACHE, 0, 0, 7).check(SIZE_BYTES, 512, true, ALL))
                 .isEqualTo(Rule.WRITE_TO_READ_ONLY);
-        assertThat(request(Blkif.OP_FLUSH_DISKCACHE, 0).check(SIZE_BYTES, 512, true))
+        assertThat(request(Blkif.OP_FLUSH_DISKCACHE, 0).check(SIZE_BYTES, 512, true, ALL))
                 .isEqualTo(Rule.NONE);
-        assertThat(request(Blkif.OP_READ, 0, 0, 7).check(SIZE_BYTES, 512, true)).isEqualTo(Rule.NONE);
+        assertThat(request(Blkif.OP_READ, 0, 0, 7).check(SIZE_BYTES, 512, true, ALL))
+                .isEqualTo(Rule.NONE);
     }
 
     @ParameterizedTest
@@ -243,7 +382,7 @@ class BlkifRequestTest {
                             .add(BigInteger.valueOf(request.totalBytes()))
                             .compareTo(BigInteger.valueOf(size))
                     <= 0;
-            assertThat(request.check(size, 512, false))
+            assertThat(request.check(size, 512, false, ALL))
                     .as("seed %d round %d: sector %d of %d bytes", seed, round, sector, size)
                     .isEqualTo(inside ? Rule.NONE : Rule.BEYOND_END);
         }
@@ -257,7 +396,7 @@ class BlkifRequestTest {
                 for (int last = first; last < 8; last++) {
                     for (long sector = 0; sector < 16; sector++) {
                         boolean aligned = sector % unit == 0 && first % unit == 0 && (last - first + 1) % unit == 0;
-                        assertThat(request(Blkif.OP_WRITE, sector, first, last).check(1 << 20, block, false))
+                        assertThat(request(Blkif.OP_WRITE, sector, first, last).check(1 << 20, block, false, ALL))
                                 .as("block %d, sector %d, %d..%d", block, sector, first, last)
                                 .isEqualTo(aligned ? Rule.NONE : Rule.MISALIGNED);
                     }

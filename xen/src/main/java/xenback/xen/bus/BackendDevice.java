@@ -110,6 +110,15 @@ final class BackendDevice {
                 Effect effect = BackendMachine.next(observe(), held);
                 LOG.log(Level.DEBUG, "{0}: {1}", address.xenbusPath(), effect);
                 if (effect == Effect.NOTHING) {
+                    if (held.connected()) {
+                        BackendDriver.Update update = instance.update();
+                        if (!update.nodes().isEmpty()) {
+                            write(update.nodes());
+                        }
+                        if (update.announce()) {
+                            publish(Map.of(), XenbusState.CONNECTED);
+                        }
+                    }
                     removeLeaf();
                     return true;
                 }
@@ -203,7 +212,17 @@ final class BackendDevice {
     private void connect() throws XenException {
         SequencedMap<String, String> nodes;
         try {
-            nodes = instance.connect(frontend, this::onBroken);
+            nodes = instance.connect(frontend, new BackendDriver.Session() {
+                @Override
+                public void broken(String why) {
+                    onBroken(why);
+                }
+
+                @Override
+                public void changed() {
+                    poke();
+                }
+            });
         } catch (XenException e) {
             onBroken(String.valueOf(e.getMessage()));
             return;
@@ -307,7 +326,7 @@ final class BackendDevice {
     private Duration waitTime() {
         boolean toConnect = offeredAtNanos != 0 && !held.connected() && !dwelled();
         boolean toRemove = bus.domid() != 0 && closedAtNanos != 0;
-        return toConnect || toRemove ? bus.dwell() : Duration.ZERO;
+        return toConnect || toRemove || held.connected() ? bus.dwell() : Duration.ZERO;
     }
 
     private static StorePath frontendOf(XenStore store, BackendDriver.Address address) throws XenException {

@@ -1,5 +1,6 @@
 package xenback.xen.bus;
 
+import java.util.LinkedHashMap;
 import java.util.SequencedMap;
 import xenback.xen.XenException;
 import xenback.xen.store.StorePath;
@@ -39,13 +40,16 @@ public interface BackendDriver {
          * Connects to a frontend that is ready.
          *
          * @param frontend its directory; every value in it is hostile
-         * @param onBroken to be called, from any thread, if the session cannot go on because of the guest
+         * @param ties what the session tells its device
          * @return nodes to publish together with state 4
          */
-        SequencedMap<String, String> connect(StorePath frontend, Broken onBroken) throws XenException;
+        SequencedMap<String, String> connect(StorePath frontend, Session ties) throws XenException;
 
         /** The frontend may use the device now: state 4 is written. */
         void published();
+
+        /** Which of our nodes have new values; asked once a second while the store is open, and after {@link Session#changed}. */
+        Update update() throws XenException;
 
         /** Ends the session: in-flight requests finish, memory is unmapped, ports are unbound. */
         void disconnect();
@@ -54,9 +58,21 @@ public interface BackendDriver {
         void close();
     }
 
-    /** Told that a guest has broken its ring. */
-    @FunctionalInterface
-    interface Broken {
-        void onBroken(String why);
+    /** What a session tells its device. Any thread, never blocks. */
+    interface Session {
+        /** The guest has broken its ring: the session cannot go on. */
+        void broken(String why);
+
+        /** {@link Instance#update} has something to say. */
+        void changed();
+    }
+
+    /**
+     * New values of our nodes.
+     *
+     * @param announce write our state again too, which makes a frontend read them (Linux' blkfront reads {@code sectors})
+     */
+    record Update(SequencedMap<String, String> nodes, boolean announce) {
+        public static final Update NONE = new Update(new LinkedHashMap<>(), false);
     }
 }

@@ -116,6 +116,9 @@ public final class FrontendDevice implements AutoCloseable {
                 Effect effect = FrontendMachine.next(observe(), held);
                 LOG.log(Level.DEBUG, "{0}: {1}", address.frontend(), effect);
                 if (effect == Effect.NOTHING) {
+                    if (held.attached()) {
+                        instance.refresh();
+                    }
                     return true;
                 }
                 if (effect == Effect.FORGET) {

@@ -27,6 +27,9 @@ public interface FrontendDriver {
         /** Reads the backend's properties and begins to use the device. */
         void attach() throws XenException;
 
+        /** The backend's state was written again, or something else was: reads the properties anew. */
+        void refresh() throws XenException;
+
         /** Stops using it: no request is started any more, and those in flight have ended when this returns. */
         void detach();
 

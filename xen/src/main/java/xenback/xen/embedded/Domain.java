@@ -191,10 +191,17 @@ public final class Domain implements Xen, Granter {
     }
 
     void takeMaptrack(int count) throws XenException {
-        if (maptrack.addAndGet(count) > MAPTRACK_LIMIT) {
-            maptrack.addAndGet(-count);
+        if (!tryTakeMaptrack(count)) {
             throw new XenException(Errno.ENOSPC, "domain " + domid + " has no maptrack entry left");
         }
+    }
+
+    boolean tryTakeMaptrack(int count) {
+        if (maptrack.addAndGet(count) > MAPTRACK_LIMIT) {
+            maptrack.addAndGet(-count);
+            return false;
+        }
+        return true;
     }
 
     void giveMaptrack(int count) {

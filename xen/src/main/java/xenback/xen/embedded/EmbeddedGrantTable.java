@@ -2,12 +2,14 @@ package xenback.xen.embedded;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
 import xenback.xen.Errno;
 import xenback.xen.XenException;
 import xenback.xen.grant.GrantCopyBatch;
 import xenback.xen.grant.GrantMapping;
 import xenback.xen.grant.GrantStatus;
 import xenback.xen.grant.GrantTable;
+import xenback.xen.grant.GrantWindow;
 import xenback.xen.io.Mapping;
 
 /** What an open /dev/xen/gntdev is on a host, for one domain of the embedded Xen. */
@@ -50,6 +52,11 @@ final class EmbeddedGrantTable implements GrantTable {
             self.giveMaptrack(grefs.length);
             throw e;
         }
+    }
+
+    @Override
+    public GrantWindow openWindow(int domid, int places) throws XenException {
+        return new Window(xen.domain(domid), places);
     }
 
     @Override
@@ -108,6 +115,80 @@ final class EmbeddedGrantTable implements GrantTable {
     private static XenException refused(int domid, int gref, short status) {
         return new XenException(
                 Errno.EINVAL, "grant " + Integer.toUnsignedString(gref) + " of domain " + domid + ": status " + status);
+    }
+
+    private final class Window implements GrantWindow {
+        private static final int EMPTY = -1; // no gref: the first eight are the hypervisor's, and the table is smaller
+
+        private final Domain owner;
+        private final Arena arena = Arena.ofShared();
+        private final MemorySegment memory;
+        private final int[] grefs;
+        private boolean closed;
+
+        Window(Domain owner, int places) throws XenException {
+            this.owner = owner;
+            grefs = new int[places];
+            Arrays.fill(grefs, EMPTY);
+            try {
+                memory = Mapping.anonymous(arena, (long) places * PAGE_BYTES);
+            } catch (XenException e) {
+                arena.close();
+                throw e;
+            }
+        }
+
+        @Override
+        public MemorySegment memory() {
+            return memory;
+        }
+
+        @Override
+        public boolean put(int place, int gref) {
+            // A dead domain's descriptor may be another file's by now.
+            if (xen.domainOrNull(owner.domid()) != owner || !self.tryTakeMaptrack(1)) {
+                return false;
+            }
+            if (owner.grants().pin(gref, self.domid(), true) != GrantStatus.OKAY) {
+                self.giveMaptrack(1);
+                return false;
+            }
+            long offset = offset(owner, owner.grants().frame(gref)); // read once, see map
+            long at = (long) place * PAGE_BYTES;
+            if (offset < 0 || Mapping.mapOver(memory, at, PAGE_BYTES, owner.memoryFd(), offset) < 0) {
+                release(gref);
+                return false;
+            }
+            grefs[place] = gref;
+            return true;
+        }
+
+        @Override
+        public void remove(int place) {
+            int gref = grefs[place];
+            grefs[place] = EMPTY;
+            Mapping.unmapOver(memory, (long) place * PAGE_BYTES, PAGE_BYTES); // first, see Mapped.close
+            release(gref);
+        }
+
+        @Override
+        public void close() {
+            if (closed) {
+                return;
+            }
+            closed = true;
+            arena.close();
+            for (int gref : grefs) {
+                if (gref != EMPTY) {
+                    release(gref);
+                }
+            }
+        }
+
+        private void release(int gref) {
+            owner.grants().unpin(gref, true);
+            self.giveMaptrack(1);
+        }
     }
 
     private final class Mapped implements GrantMapping {

@@ -77,8 +77,9 @@ public final class GrantCopyBatch {
         return count;
     }
 
-    public boolean isFull() {
-        return count == statuses.length;
+    /** How many entries it holds at most. */
+    public int capacity() {
+        return statuses.length;
     }
 
     /** What became of an entry, one of {@link GrantStatus}. */

@@ -15,6 +15,13 @@ public interface GrantTable extends AutoCloseable {
     GrantMapping map(int domid, int[] grefs, boolean writable) throws XenException;
 
     /**
+     * Reserves memory into which single pages of a domain can be put.
+     *
+     * @param places how many pages it holds at most
+     */
+    GrantWindow openWindow(int domid, int places) throws XenException;
+
+    /**
      * Performs every entry of the batch and leaves a status in each. Never throws for what a guest did, no allocation.
      * Returns the number of entries whose status is not {@link GrantStatus#OKAY}.
      */

@@ -4,6 +4,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 import xenback.xen.Errno;
@@ -12,7 +13,9 @@ import xenback.xen.grant.GrantCopyBatch;
 import xenback.xen.grant.GrantMapping;
 import xenback.xen.grant.GrantStatus;
 import xenback.xen.grant.GrantTable;
+import xenback.xen.grant.GrantWindow;
 import xenback.xen.io.DeviceFile;
+import xenback.xen.io.Mapping;
 
 /**
  * One open /dev/xen/gntdev (uapi/xen/gntdev.h). {@link #copy} belongs to one thread; mapping to any.
@@ -90,6 +93,11 @@ final class HostGrantTable implements GrantTable {
                 LockSupport.parkNanos(TimeUnit.MILLISECONDS.toNanos(1));
             }
         }
+    }
+
+    @Override
+    public GrantWindow openWindow(int domid, int places) throws XenException {
+        return new Window(domid, places);
     }
 
     @Override
@@ -178,6 +186,73 @@ final class HostGrantTable implements GrantTable {
             unmap.set(ValueLayout.JAVA_LONG, UNMAP_INDEX, index);
             unmap.set(ValueLayout.JAVA_INT, UNMAP_COUNT, count);
             device.ioctlControl(UNMAP_GRANT_REF, unmap);
+        }
+    }
+
+    private final class Window implements GrantWindow {
+        private static final long EMPTY = -1; // no index: those are page-aligned
+
+        private final int domid;
+        private final Arena owner = Arena.ofShared();
+        private final MemorySegment memory;
+        private final MemorySegment request = owner.allocate(MAP_REFS + 8, 8);
+        private final long[] indexes;
+        private boolean closed;
+
+        Window(int domid, int places) throws XenException {
+            this.domid = domid;
+            indexes = new long[places];
+            Arrays.fill(indexes, EMPTY);
+            try {
+                memory = Mapping.anonymous(owner, (long) places * PAGE_BYTES);
+            } catch (XenException e) {
+                owner.close();
+                throw e;
+            }
+        }
+
+        @Override
+        public MemorySegment memory() {
+            return memory;
+        }
+
+        @Override
+        public boolean put(int place, int gref) {
+            request.set(ValueLayout.JAVA_INT, MAP_COUNT, 1);
+            request.set(ValueLayout.JAVA_INT, MAP_REFS, domid);
+            request.set(ValueLayout.JAVA_INT, MAP_REFS + 4, gref);
+            if (device.ioctlControl(MAP_GRANT_REF, request) < 0) {
+                return false;
+            }
+            long index = request.get(ValueLayout.JAVA_LONG, MAP_INDEX);
+            if (device.mapOver(memory, (long) place * PAGE_BYTES, PAGE_BYTES, index) < 0) {
+                unmap(index, 1); // due even when mmap refused (gntdev.c)
+                return false;
+            }
+            indexes[place] = index;
+            return true;
+        }
+
+        @Override
+        public void remove(int place) {
+            long index = indexes[place];
+            indexes[place] = EMPTY;
+            Mapping.unmapOver(memory, (long) place * PAGE_BYTES, PAGE_BYTES); // first, see Mapped.close
+            unmap(index, 1);
+        }
+
+        @Override
+        public void close() {
+            if (closed) {
+                return;
+            }
+            closed = true;
+            owner.close();
+            for (long index : indexes) {
+                if (index != EMPTY) {
+                    unmap(index, 1);
+                }
+            }
         }
     }
 

@@ -3,7 +3,7 @@ package xenback.xen.io;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 
-/** A number that one thread counts up and any thread may read without stopping it. */
+/** A number that one thread keeps and any thread may read without stopping it. */
 public final class Counter {
     private static final VarHandle VALUE;
 
@@ -22,6 +22,11 @@ public final class Counter {
     public void add(long amount) {
         // Opaque is enough: readers need a whole number, some time soon, and no order with anything else.
         VALUE.setOpaque(this, (long) VALUE.get(this) + amount);
+    }
+
+    /** The owner's side: for a number that also goes down. */
+    public void set(long value) {
+        VALUE.setOpaque(this, value);
     }
 
     /** Any thread. */

@@ -108,6 +108,11 @@ public final class DeviceFile implements AutoCloseable {
         return Mapping.map(arena, fd, offset, length, writable);
     }
 
+    /** Maps a part of the device over a part of {@code memory}; see {@link Mapping#mapOver}. */
+    public int mapOver(MemorySegment memory, long at, long length, long offset) {
+        return Mapping.mapOver(memory, at, length, fd, offset);
+    }
+
     @Override
     public void close() {
         Native.close(fd);

@@ -10,6 +10,7 @@ import java.util.Queue;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicReference;
 import org.jspecify.annotations.Nullable;
@@ -239,6 +240,13 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
             postponed = Arrays.copyOf(postponed, postponedCount * 2);
         }
         postponed[postponedCount++] = task;
+    }
+
+    /**
+     * As {@link #atTurnEnd}, but in some time: not earlier than in {@code delayNanos}. For rare cases; allocates. Any thread.
+     */
+    public final void later(TurnEnd task, long delayNanos) {
+        CompletableFuture.delayedExecutor(delayNanos, TimeUnit.NANOSECONDS).execute(() -> signal(task));
     }
 
     /**

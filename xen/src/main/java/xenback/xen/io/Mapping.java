@@ -18,6 +18,8 @@ public final class Mapping {
     static final int MAP_NORESERVE = 0x4000;
     static final int MAP_POPULATE = 0x8000;
 
+    private static final int ANONYMOUS = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+
     private Mapping() {}
 
     /** Maps {@code length} bytes of {@code fd} from {@code offset} on, shared. */
@@ -50,9 +52,8 @@ public final class Mapping {
         long length = pageBytes * offsets.length;
         int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
         // Reserve the range first, so that nothing else can be placed between the pages.
-        long base = Native.check(
-                "mmap of a range",
-                (scratch, state) -> Libc.mmap(state, 0, length, 0, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+        long base =
+                Native.check("mmap of a range", (scratch, state) -> Libc.mmap(state, 0, length, 0, ANONYMOUS, -1, 0));
         for (int i = 0; i < offsets.length; i++) {
             long address = base + pageBytes * i;
             long offset = offsets[i];
@@ -64,6 +65,37 @@ public final class Mapping {
             }
         }
         return adopt(arena, base, length);
+    }
+
+    /** Zeroed memory of this process, given page by page when it is first touched. */
+    public static MemorySegment anonymous(Arena arena, long length) throws XenException {
+        long address = Native.check(
+                "mmap of " + length + " bytes",
+                (scratch, state) -> Libc.mmap(state, 0, length, PROT_READ | PROT_WRITE, ANONYMOUS, -1, 0));
+        return adopt(arena, address, length);
+    }
+
+    /**
+     * Maps a part of a descriptor for reading and writing over a part of {@code memory}, which is {@link #anonymous}. Nobody
+     * may be using that part.
+     *
+     * @return 0 or a negative errno; then what was there before is still there
+     */
+    public static int mapOver(MemorySegment memory, long at, long length, int fd, long offset) {
+        long address = memory.asSlice(at, length).address();
+        long result = Native.call((scratch, state) ->
+                Libc.mmap(state, address, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, offset));
+        return result < 0 ? (int) result : 0;
+    }
+
+    /** Undoes {@link #mapOver}: the part is zeroed memory of this process again. */
+    public static void unmapOver(MemorySegment memory, long at, long length) {
+        long address = memory.asSlice(at, length).address();
+        long result = Native.call((scratch, state) ->
+                Libc.mmap(state, address, length, PROT_READ | PROT_WRITE, ANONYMOUS | MAP_FIXED, -1, 0));
+        if (result < 0) {
+            throw new IllegalStateException("mmap over a mapping: errno " + -result);
+        }
     }
 
     @SuppressWarnings("restricted") // gives the mapped address its size, its owner and its end
