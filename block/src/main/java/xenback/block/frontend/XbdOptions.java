@@ -34,7 +34,9 @@ public record XbdOptions(
     /** Pages of its domain that a disk takes at most, with these options and no matter what is offered. */
     public int guestPages() {
         int slots = 32 << ringPageOrder;
-        return queues * ((1 << ringPageOrder) + XbdPages.pages(slots, segments()) + slots * descriptorPages());
+        int ofZeroes = 1;
+        return queues
+                * ((1 << ringPageOrder) + XbdPages.pages(slots, segments()) + slots * descriptorPages() + ofZeroes);
     }
 
     /** Most segments of a request. */
