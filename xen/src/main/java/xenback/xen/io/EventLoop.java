@@ -149,6 +149,18 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
     /** Waits once until {@code fd} is ready for {@code events}; the result is the mask of what it is ready for. */
     public abstract void poll(int fd, int events, Completion done, int tag);
 
+    /**
+     * Waits until a device that does not block has something to read, and reads it: one system call less than a poll and a
+     * read. The result is the count of bytes; the memory belongs to the operation until then.
+     */
+    public abstract void readDevice(DeviceFile device, MemorySegment into, int length, Completion done, int tag);
+
+    /**
+     * Writes to a device that does not block, in this turn or with the next system call of the loop; nobody is told how it
+     * went. The memory is read any time before the next completion of an operation that is started after this.
+     */
+    public abstract void writeDevice(DeviceFile device, MemorySegment from, int length);
+
     /** Receives from a socket into one piece of memory; 0 is the end of the stream. */
     public abstract void recv(int fd, MemorySegment into, long offset, int length, Completion done, int tag);
 

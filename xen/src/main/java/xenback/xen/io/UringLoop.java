@@ -21,6 +21,9 @@ final class UringLoop extends EventLoop {
     private static final int SQ_ENTRIES = 256;
     private static final int CQ_ENTRIES = 4096;
 
+    /** User data of an entry that nobody waits for. */
+    private static final int NOBODY = -1;
+
     private static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT;
     private static final ValueLayout.OfLong LONG = ValueLayout.JAVA_LONG;
     private static final VarHandle INT_AT = INT.varHandle().withInvokeExactBehavior();
@@ -40,6 +43,7 @@ final class UringLoop extends EventLoop {
     private long cqesAt;
     private int sqMask;
     private int cqMask;
+    private int quietFlags; // for entries whose success nobody asks for
 
     private int sqTail; // ours; published to the kernel at submission
     private int sqSubmitted; // what the kernel has taken up to
@@ -76,6 +80,9 @@ final class UringLoop extends EventLoop {
             closeEngine();
             throw new XenException(Errno.ENOSYS, "io_uring of this kernel is too old (Linux 5.5 is needed)");
         }
+        if ((params.get(INT, UringLayout.PARAMS_FEATURES) & UringLayout.FEATURE_CQE_SKIP) != 0) {
+            quietFlags = UringLayout.SQE_CQE_SKIP_SUCCESS << 8;
+        }
         mapRings(params);
     }
 
@@ -103,6 +110,21 @@ final class UringLoop extends EventLoop {
     @Override
     public void poll(int fd, int events, Completion done, int tag) {
         submit(UringLayout.OP_POLL_ADD, fd, 0, 0, 0, events, takeSlot(done, tag));
+    }
+
+    @Override
+    public void readDevice(DeviceFile device, MemorySegment into, int length, Completion done, int tag) {
+        if (sqMask - pendingEntries() < 1) {
+            enter(0); // a link does not reach over two submissions
+        }
+        int poll = UringLayout.OP_POLL_ADD | UringLayout.SQE_IO_LINK << 8 | quietFlags;
+        submit(poll, device.fd(), 0, 0, 0, POLLIN, NOBODY);
+        submit(UringLayout.OP_READ, device.fd(), 0, into.address(), length, 0, takeSlot(done, tag));
+    }
+
+    @Override
+    public void writeDevice(DeviceFile device, MemorySegment from, int length) {
+        submit(UringLayout.OP_WRITE | quietFlags, device.fd(), 0, from.address(), length, 0, NOBODY);
     }
 
     @Override
@@ -140,7 +162,9 @@ final class UringLoop extends EventLoop {
             cqHead++;
             // Release: the kernel may reuse the cell only after we have read it.
             INT_AT.setRelease(rings, cqHeadAt, cqHead);
-            complete(slot, result);
+            if (slot != NOBODY) {
+                complete(slot, result);
+            }
         }
     }
 
@@ -160,7 +184,7 @@ final class UringLoop extends EventLoop {
     }
 
     private void submit(int opcode, int fd, long offset, long address, int length, int opFlags, int slot) {
-        if (sqTail - (int) INT_AT.getAcquire(rings, sqHeadAt) > sqMask) {
+        if (pendingEntries() > sqMask) {
             enter(0);
         }
         long at = (long) (sqTail & sqMask) * UringLayout.SQE_BYTES;
@@ -172,6 +196,10 @@ final class UringLoop extends EventLoop {
         sqes.set(INT, at + UringLayout.SQE_OP_FLAGS, opFlags);
         sqes.set(LONG, at + UringLayout.SQE_USER_DATA, slot);
         sqTail++;
+    }
+
+    private int pendingEntries() {
+        return sqTail - (int) INT_AT.getAcquire(rings, sqHeadAt);
     }
 
     private void enter(int minComplete) {

@@ -191,6 +191,34 @@ class EventLoopTest {
         }
     }
 
+    /** A fifo open at both ends, as a device that has nothing to read until something is written to it. */
+    @ParameterizedTest
+    @EnumSource(names = {"URING", "THREADS"})
+    void readsADeviceOnceItHasSomething(Engine engine) throws Exception {
+        Path fifo = dir.resolve("fifo-" + engine);
+        assertThat(new ProcessBuilder("mkfifo", fifo.toString()).start().waitFor())
+                .isZero();
+        try (EventLoop loop = EventLoop.start("test", engine);
+                Arena arena = Arena.ofShared();
+                DeviceFile device = DeviceFile.open(fifo)) {
+            MemorySegment from = arena.allocate(8);
+            MemorySegment into = arena.allocate(64);
+            for (int round = 1; round < 600; round++) { // more than the submission queue has entries
+                int value = round;
+                CompletableFuture<Integer> read = new CompletableFuture<>();
+                loop.execute(() -> loop.readDevice(device, into, 64, (tag, count) -> read.complete(count), 7));
+                loop.call(() -> 0);
+                assertThat(read).as("nothing is there yet").isNotDone();
+                loop.execute(() -> {
+                    from.set(ValueLayout.JAVA_INT, 0, value);
+                    loop.writeDevice(device, from, 4);
+                });
+                assertThat(read.get(10, TimeUnit.SECONDS)).isEqualTo(4);
+                assertThat(into.get(ValueLayout.JAVA_INT, 0)).isEqualTo(value);
+            }
+        }
+    }
+
     @ParameterizedTest
     @EnumSource(names = {"URING", "THREADS"})
     void runsTasksInOrderAndTurnEndsOnce(Engine engine) throws Exception {
