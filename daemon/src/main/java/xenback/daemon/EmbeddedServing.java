@@ -18,6 +18,7 @@ import xenback.block.backend.BlockBackend;
 import xenback.block.backend.BlockOptions;
 import xenback.block.backend.LoopSource;
 import xenback.block.disk.Disk;
+import xenback.block.disk.DiskSource;
 import xenback.block.disk.ExtentsFrom;
 import xenback.block.frontend.Xbd;
 import xenback.block.frontend.XbdOptions;
@@ -119,7 +120,12 @@ final class EmbeddedServing implements Serving {
     private void begin() throws XenException, InterruptedException {
         announcer.log("XENSTORED_PATH=" + xen.storeSocket().toAbsolutePath());
         BlockBackend started = BlockBackend.start(
-                xen.domain0(), BlockBackend.KIND, BlockOptions.usual(), this::loopOf, new BlockEvents(announcer)::on);
+                xen.domain0(),
+                BlockBackend.KIND,
+                BlockOptions.usual(),
+                this::loopOf,
+                DiskSource.TARGETS,
+                new BlockEvents(announcer)::on);
         backend = started;
         List<NbdExport> exports = new ArrayList<>();
         for (DiskSpec spec : plan.disks()) {

@@ -146,6 +146,11 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
     /** Makes a file's data durable ({@code fdatasync}). */
     public abstract void fdatasync(NativeFile file, Completion done, int tag);
 
+    /** Delivers a result in the next step, as if an operation had been started that was done at once. */
+    public final void completeSoon(Completion done, int tag, int result) {
+        completeLater(takeSlot(done, tag), result);
+    }
+
     /** Waits once until {@code fd} is ready for {@code events}; the result is the mask of what it is ready for. */
     public abstract void poll(int fd, int events, Completion done, int tag);
 
