@@ -21,6 +21,12 @@ final class UringLoop extends EventLoop {
     private static final int SQ_ENTRIES = 256;
     private static final int CQ_ENTRIES = 4096;
 
+    /**
+     * Steps in a row that may go without asking the kernel for completions, because inline operations were dispatched in each
+     * and nothing is to be submitted. Bounded: events and other disks' completions come by the ring.
+     */
+    private static final int MAX_STEPS_UNASKED = 8;
+
     private static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT;
     private static final ValueLayout.OfLong LONG = ValueLayout.JAVA_LONG;
     private static final VarHandle INT_AT = INT.varHandle().withInvokeExactBehavior();
@@ -44,6 +50,7 @@ final class UringLoop extends EventLoop {
     private int sqTail; // ours; published to the kernel at submission
     private int sqSubmitted; // what the kernel has taken up to
     private int cqHead;
+    private int stepsUnasked;
 
     UringLoop(String name) throws XenException {
         super(name);
@@ -125,11 +132,12 @@ final class UringLoop extends EventLoop {
 
     @Override
     void step(boolean wait) {
-        dispatchReady();
-        boolean completed = cqTail() != cqHead;
-        if (sqTail != sqSubmitted || !completed) {
+        boolean dispatched = dispatchReady();
+        boolean completed = hasCompletions();
+        if (sqTail != sqSubmitted || !completed && !(dispatched && ++stepsUnasked < MAX_STEPS_UNASKED)) {
             // GETEVENTS also where we do not wait: with DEFER_TASKRUN completions are produced only then.
             enter(wait && !completed ? 1 : 0);
+            stepsUnasked = 0;
         }
         int tail = cqTail();
         // Bounded by what was there at the start of the sweep.
@@ -142,6 +150,11 @@ final class UringLoop extends EventLoop {
             INT_AT.setRelease(rings, cqHeadAt, cqHead);
             complete(slot, result);
         }
+    }
+
+    @Override
+    boolean hasCompletions() {
+        return cqTail() != cqHead;
     }
 
     @Override
