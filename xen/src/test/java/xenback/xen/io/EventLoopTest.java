@@ -27,6 +27,9 @@ import xenback.xen.io.EventLoop.Engine;
 
 /** Both engines keep the same promises, so every test runs on both. io_uring is required here, not optional. */
 class EventLoopTest {
+    /** A tmpfs, on every Linux with a C library that has shm_open. */
+    private static final Path MEMORY = Path.of("/dev/shm");
+
     @TempDir
     Path dir;
 
@@ -76,6 +79,53 @@ class EventLoopTest {
                     .isZero();
             assertThat(result(loop, done -> loop.writev(file, list, 0, done, 1)))
                     .isEqualTo(-Errno.EBADF.number());
+        }
+    }
+
+    @Test
+    void knowsWhichFilesLieInMemory() throws Exception {
+        Path inMemory = Files.createTempFile(MEMORY, "xenback", "");
+        try (NativeFile memory = NativeFile.open(inMemory);
+                NativeFile disk = NativeFile.open(Path.of(System.getProperty("java.home"), "release"))) {
+            assertThat(memory.inMemory()).isTrue();
+            assertThat(disk.inMemory()).isFalse();
+        } finally {
+            Files.delete(inMemory);
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource(names = {"URING", "THREADS"})
+    void readsAFileInMemoryAsAnyOther(Engine engine) throws Exception {
+        Path path = Files.write(Files.createTempFile(MEMORY, "xenback", ""), new byte[] {1, 2, 3, 4, 5});
+        try (EventLoop loop = EventLoop.start("test", engine);
+                Arena arena = Arena.ofShared();
+                NativeFile file = NativeFile.open(path)) {
+            MemorySegment memory = arena.allocate(16);
+            ScatterList list = new ScatterList(2, arena);
+            list.add(memory, 0, 1);
+            list.add(memory, 8, 3);
+            assertThat(result(loop, done -> loop.readv(file, list, 1, done, 1))).isEqualTo(4);
+            assertThat(memory.get(ValueLayout.JAVA_BYTE, 0)).isEqualTo((byte) 2);
+            assertThat(memory.asSlice(8, 3).toArray(ValueLayout.JAVA_BYTE)).containsExactly(3, 4, 5);
+            assertThat(result(loop, done -> loop.readv(file, list, 3, done, 1)))
+                    .as("short")
+                    .isEqualTo(2);
+            assertThat(result(loop, done -> loop.readv(file, list, 5, done, 1)))
+                    .as("at the end")
+                    .isZero();
+            assertThat(result(loop, done -> loop.readv(file, list, -1, done, 1)))
+                    .as("nowhere")
+                    .isEqualTo(-Errno.EINVAL.number());
+            CompletableFuture<Boolean> inside = new CompletableFuture<>();
+            loop.execute(() -> {
+                boolean[] starting = {true};
+                loop.readv(file, list, 0, (tag, result) -> inside.complete(starting[0]), 0);
+                starting[0] = false;
+            });
+            assertThat(inside.get(10, TimeUnit.SECONDS)).as("told inside").isFalse();
+        } finally {
+            Files.delete(path);
         }
     }
 
