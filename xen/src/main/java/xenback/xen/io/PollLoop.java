@@ -112,7 +112,7 @@ final class PollLoop extends EventLoop {
     @Override
     void step(boolean wait) {
         dispatchReady();
-        int timeout = wait && !pool.hasResults() ? -1 : 0;
+        int timeout = wait && !hasCompletions() ? -1 : 0;
         int ready = Libc.poll(state, pollfds, count, timeout);
         if (ready < 0 && ready != -Errno.EINTR.number()) {
             throw new IllegalStateException("poll: errno " + -ready);
@@ -127,6 +127,11 @@ final class PollLoop extends EventLoop {
         }
         dispatchReady();
         pool.takeResults(this);
+    }
+
+    @Override
+    boolean hasCompletions() {
+        return pool.hasResults();
     }
 
     @Override
