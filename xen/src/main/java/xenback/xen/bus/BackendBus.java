@@ -1,7 +1,5 @@
 package xenback.xen.bus;
 
-import java.lang.System.Logger.Level;
-import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -14,67 +12,88 @@ import xenback.xen.store.XenStore;
 
 /**
  * Finds the devices of one backend kind in the store and gives each its {@link BackendDevice}. One watch on the kind's
- * directory, which fires for every backend node below it, and one per device on its frontend's state.
+ * directory, which fires for every backend node below it, and one per device on its frontend's state. What the watches
+ * report only pokes: the store is read by the devices' threads and by that of the {@link Scan}.
  */
 public final class BackendBus implements AutoCloseable {
     private static final System.Logger LOG = System.getLogger(BackendBus.class.getName());
-
-    /** How long state 2 is held where no hotplug script speaks, so that libxl has certainly seen it. */
-    private static final Duration DWELL = Duration.ofSeconds(1);
 
     private static final int DOMID_LIMIT = 0x7FF0;
 
     private record Key(int frontendDomid, int devid) {}
 
-    private final Xen xen;
+    private final XenStore store;
+    private final int domid;
     private final String kind;
     private final BackendDriver driver;
+    private final Control.Pace pace;
     private final StorePath directory;
     private final StoreWatch watch;
+    private final Control scan;
 
     // Under the lock of this object.
     private final Map<Key, BackendDevice> devices = new HashMap<>();
     private boolean closed;
 
-    private BackendBus(Xen xen, String kind, BackendDriver driver) throws XenException {
-        this.xen = xen;
+    private BackendBus(XenStore store, int domid, String kind, BackendDriver driver, Control.Pace pace)
+            throws XenException {
+        this.store = store;
+        this.domid = domid;
         this.kind = kind;
         this.driver = driver;
-        XenStore store = xen.store();
-        directory = store.domainPath(xen.domid()).child("backend").child(kind);
+        this.pace = pace;
+        directory = store.domainPath(domid).child("backend").child(kind);
+        scan = new Control("backend/" + kind, new Scan(), pace);
         watch = store.watch(directory, this::onChange);
+        scan.start();
     }
 
     /** Starts serving a kind: the devices that are there, and those that come. */
     public static BackendBus start(Xen xen, String kind, BackendDriver driver) throws XenException {
-        return new BackendBus(xen, kind, driver);
+        return start(xen.store(), xen.domid(), kind, driver, Control.LIVE);
+    }
+
+    static BackendBus start(XenStore store, int domid, String kind, BackendDriver driver, Control.Pace pace)
+            throws XenException {
+        return new BackendBus(store, domid, kind, driver, pace);
     }
 
     /** Lets go of every device without a word in the store, waiting for requests in flight. */
     @Override
     public void close() {
-        List<BackendDevice> open;
+        List<Control> running = new ArrayList<>();
+        running.add(scan);
         synchronized (this) {
             closed = true;
-            open = new ArrayList<>(devices.values());
+            devices.values().forEach(device -> running.add(device.control()));
         }
         watch.close();
-        open.forEach(BackendDevice::release);
+        running.forEach(Control::end);
+        running.forEach(Control::awaitEnd);
     }
 
     int domid() {
-        return xen.domid();
+        return domid;
     }
 
-    Duration dwell() {
-        return DWELL;
+    Control.Pace pace() {
+        return pace;
     }
 
-    /** A device has ended. One that was removed may have been written anew before we noticed: look again. */
-    synchronized void forget(BackendDevice device, BackendDriver.Address address, boolean removed) {
-        devices.values().remove(device);
-        if (removed) {
-            onDevice(Integer.toString(address.frontendDomid()), Integer.toString(address.devid()));
+    BackendDriver driver() {
+        return driver;
+    }
+
+    /**
+     * A device has ended.
+     *
+     * @param gone it had no directory any more; one that was written since is a new device
+     */
+    synchronized void forget(BackendDevice device, boolean gone) {
+        Key key = new Key(device.address().frontendDomid(), device.address().devid());
+        devices.remove(key, device);
+        if (gone && device.control().hasNews()) {
+            onDevice(key);
         }
     }
 
@@ -87,48 +106,71 @@ public final class BackendBus implements AutoCloseable {
             if (parts.length >= 2) {
                 onDevice(parts[0], parts[1]);
             } else {
-                enumerate(parts[0]);
+                pokeAll(number(parts[0]));
+                scan.post(Mailbox.POKED);
             }
         }
     }
 
-    /** Looks for devices of one guest, or of all. The toolstack may have written several in one transaction. */
-    private void enumerate(String guest) {
-        try {
-            XenStore store = xen.store();
-            List<String> guests = guest.isEmpty() ? store.directory(directory) : List.of(guest);
-            for (String each : guests) {
-                for (String devid : store.directory(directory.child(each))) {
-                    onDevice(each, devid);
-                }
+    /** Pokes the devices of one guest, or all if the number is negative: a directory above theirs has changed. */
+    private synchronized void pokeAll(int guest) {
+        devices.forEach((key, device) -> {
+            if (guest < 0 || key.frontendDomid() == guest) {
+                device.poke();
             }
-        } catch (XenException | IllegalArgumentException e) {
-            LOG.log(Level.WARNING, "{0}: {1}", directory, e.getMessage());
+        });
+    }
+
+    private void onDevice(String guest, String devid) {
+        Key key = new Key(number(guest), number(devid));
+        if (key.frontendDomid() >= 0 && key.frontendDomid() < DOMID_LIMIT && key.devid() >= 0) {
+            onDevice(key);
         }
     }
 
-    private synchronized void onDevice(String guest, String devid) {
-        int frontendDomid = number(guest);
-        int device = number(devid);
-        if (frontendDomid < 0 || frontendDomid >= DOMID_LIMIT || device < 0 || closed) {
-            return;
-        }
-        Key key = new Key(frontendDomid, device);
+    /** Pokes a device. One that is not known gets its thread, which looks whether there is one. */
+    private synchronized void onDevice(Key key) {
         BackendDevice known = devices.get(key);
         if (known != null) {
             known.poke();
-            return;
+        } else if (!closed) {
+            StorePath path = directory.child(key.frontendDomid()).child(key.devid());
+            BackendDevice device = new BackendDevice(
+                    this, store, new BackendDriver.Address(kind, key.frontendDomid(), key.devid(), path));
+            devices.put(key, device);
+            device.control().start();
         }
-        StorePath path = directory.child(frontendDomid).child(device);
-        try {
-            XenStore store = xen.store();
-            if (store.exists(path.child("frontend"))) {
-                BackendDriver.Address address = new BackendDriver.Address(kind, frontendDomid, device, path);
-                devices.put(key, new BackendDevice(this, store, address, driver.attach(address)));
+    }
+
+    private synchronized boolean isKnown(String guest, String devid) {
+        return devices.containsKey(new Key(number(guest), number(devid)));
+    }
+
+    /** Looks for devices that are not known. The toolstack may have written several in one transaction. */
+    private final class Scan implements Control.Work {
+        private final Patience patience = new Patience();
+        private final BoundedLog log = new BoundedLog(LOG, "backend/" + kind);
+
+        @Override
+        public long turn(int news) {
+            try {
+                for (String guest : store.directory(directory)) {
+                    for (String devid : store.directory(directory.child(guest))) {
+                        if (!isKnown(guest, devid)) {
+                            onDevice(guest, devid);
+                        }
+                    }
+                }
+                patience.renew();
+                return Control.NO_ALARM;
+            } catch (XenException | IllegalArgumentException e) {
+                log.warn(e.getMessage(), pace.nanoTime());
+                return patience.nextNanos();
             }
-        } catch (XenException | IllegalArgumentException e) {
-            LOG.log(Level.WARNING, "{0}: {1}", path, e.getMessage());
         }
+
+        @Override
+        public void end() {}
     }
 
     /** Digits only, as the toolstack writes them; anything else is -1. */

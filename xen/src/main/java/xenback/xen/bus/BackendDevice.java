@@ -2,17 +2,17 @@ package xenback.xen.bus;
 
 import java.lang.System.Logger.Level;
 import java.time.Duration;
+import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Optional;
 import java.util.SequencedMap;
-import java.util.concurrent.CountDownLatch;
 import org.jspecify.annotations.Nullable;
 import xenback.xen.XenException;
 import xenback.xen.bus.BackendMachine.Effect;
 import xenback.xen.bus.BackendMachine.Held;
 import xenback.xen.bus.BackendMachine.Seen;
 import xenback.xen.bus.BackendMachine.Store;
-import xenback.xen.store.StoreAccess;
+import xenback.xen.store.StoreException;
 import xenback.xen.store.StorePath;
 import xenback.xen.store.StoreWatch;
 import xenback.xen.store.XenStore;
@@ -21,323 +21,382 @@ import xenback.xen.store.XenStore;
  * One device of a backend: asks {@link BackendMachine} what to do and does it, on a control thread of its own, so that a
  * store that hangs or a guest that drains slowly holds up nobody else.
  */
-final class BackendDevice {
+final class BackendDevice implements Control.Work {
     private static final System.Logger LOG = System.getLogger(BackendDevice.class.getName());
 
     /** More steps than any way through the machine has; a guest that changes its mind faster waits for the next poke. */
     private static final int STEPS_PER_POKE = 16;
 
-    private static final long LOG_INTERVAL_NANOS = Duration.ofSeconds(1).toNanos();
+    /** How long state 2 is held where no hotplug script speaks, so that libxl has certainly seen it, and 6 before removal. */
+    private static final long DWELL_NANOS = Duration.ofSeconds(1).toNanos();
 
-    private static final String STATE = "state";
-    private static final String HOTPLUG_STATUS = "hotplug-status";
+    /** How often the driver is asked for new values. */
+    private static final long UPDATE_NANOS = Duration.ofSeconds(1).toNanos();
 
-    private final XenStore store;
-    private final BackendDriver.Address address;
-    private final BackendDriver.Instance instance;
     private final BackendBus bus;
-    private final StorePath frontend;
-    private final Mailbox mailbox = new Mailbox();
-    private final CountDownLatch ended = new CountDownLatch(1);
-    private final StoreWatch watch;
+    private final BackendDriver.Address address;
+    private final XenStore store;
+    private final BackendDirectory directory;
+    private final Control.Pace pace;
+    private final Control control;
 
-    // Owned by the device's thread.
+    // Owned by the control thread.
+    private @Nullable Begun begun;
     private Held held = Held.NOTHING;
-    private long offeredAtNanos;
-    private long closedAtNanos;
-    private long nextLogNanos = System.nanoTime();
+    private @Nullable Ties session;
+    private @Nullable String brokenBecause; // why held is broken
+    private boolean published; // the session knows that state 4 is written
+    private boolean gone;
 
-    /** Why the session cannot go on; set by any thread, cleared by the device's. */
-    private volatile @Nullable String brokenBecause;
+    /** Since when this directory is known to have been at 2. */
+    private final Span atInitWait = new Span();
 
-    BackendDevice(BackendBus bus, XenStore store, BackendDriver.Address address, BackendDriver.Instance instance)
-            throws XenException {
+    private final Span atClosed = new Span();
+    private final Alarm lookAlarm = new Alarm();
+    private final Alarm updateAlarm = new Alarm();
+    private final Patience patience = new Patience();
+    private final BoundedLog log;
+
+    /** Nodes that the toolstack waits for, until they could be written. */
+    private final SequencedMap<String, String> owed = new LinkedHashMap<>();
+
+    /** What the driver has said and the frontend has not been told. */
+    private final SequencedMap<String, String> unpublished = new LinkedHashMap<>();
+
+    private boolean unannounced;
+
+    /** What a device has once its directory was read. */
+    private record Begun(StorePath frontend, StoreWatch watch, BackendDriver.Instance instance) {}
+
+    BackendDevice(BackendBus bus, XenStore store, BackendDriver.Address address) {
         this.bus = bus;
         this.store = store;
         this.address = address;
-        this.instance = instance;
-        frontend = frontendOf(store, address);
-        watch = store.watch(frontend.child(STATE), paths -> poke());
-        Thread.ofVirtual().name(address.xenbusPath()).start(this::run);
+        pace = bus.pace();
+        log = new BoundedLog(LOG, address.xenbusPath());
+        directory = new BackendDirectory(store, address, bus.domid());
+        control = new Control(address.xenbusPath(), this, pace);
+    }
+
+    BackendDriver.Address address() {
+        return address;
+    }
+
+    Control control() {
+        return control;
     }
 
     /** Something may have changed. Any thread, never blocks. */
     void poke() {
-        mailbox.poke();
+        control.post(Mailbox.POKED);
     }
 
-    /** Asks the device to let go of everything, and waits. Says nothing in the store. */
-    void release() {
-        mailbox.end();
-        awaitEnd();
-    }
-
-    void awaitEnd() {
-        boolean interrupted = false;
-        while (true) {
-            try {
-                ended.await();
-                break;
-            } catch (InterruptedException e) {
-                interrupted = true;
-            }
+    @Override
+    public long turn(int news) {
+        boolean due = lookAlarm.isDue(pace.nanoTime());
+        if (due) {
+            lookAlarm.clear();
         }
-        if (interrupted) {
-            Thread.currentThread().interrupt();
+        if (due || (news & Mailbox.POKED) != 0) {
+            reconcile();
         }
+        if (gone) {
+            return Control.OVER;
+        }
+        update((news & Mailbox.CHANGED) != 0);
+        long now = pace.nanoTime();
+        return Math.min(lookAlarm.left(now), updateAlarm.left(now));
     }
 
-    private void run() {
-        boolean present = true;
+    @Override
+    public void end() {
         try {
-            while (present && mailbox.await(waitTime())) {
-                present = reconcile();
+            if (held.connected()) {
+                disconnect();
             }
-        } catch (RuntimeException | Error e) {
-            LOG.log(Level.ERROR, address.xenbusPath() + ": a fault of this program", e);
+            if (held.store() == Store.OPEN) {
+                closeStore();
+            }
         } finally {
-            letGo();
-            watch.close();
-            bus.forget(this, address, !present);
-            ended.countDown();
+            Begun ending = begun;
+            if (ending != null) {
+                ending.watch().close();
+            }
+            bus.forget(this, gone);
         }
     }
 
-    /** Works until nothing is left to do. Returns false once the device is gone. */
-    private boolean reconcile() {
+    /** Works until nothing is left to do. */
+    private void reconcile() {
         for (int step = 0; step < STEPS_PER_POKE; step++) {
             try {
-                Effect effect = BackendMachine.next(observe(), held);
+                Optional<Begun> ready = begin();
+                if (ready.isEmpty()) {
+                    gone = true;
+                    return;
+                }
+                settle();
+                Seen seen = observe(ready.get());
+                Effect effect = BackendMachine.next(seen, held);
                 LOG.log(Level.DEBUG, "{0}: {1}", address.xenbusPath(), effect);
-                if (effect == Effect.NOTHING) {
-                    if (held.connected()) {
-                        BackendDriver.Update update = instance.update();
-                        if (!update.nodes().isEmpty()) {
-                            write(update.nodes());
-                        }
-                        if (update.announce()) {
-                            publish(Map.of(), XenbusState.CONNECTED);
-                        }
-                    }
-                    removeLeaf();
-                    return true;
-                }
                 if (effect == Effect.FORGET) {
-                    return false;
+                    gone = true;
+                    return;
                 }
-                perform(effect);
+                if (effect == Effect.NOTHING) {
+                    rest(seen);
+                    patience.renew();
+                    return;
+                }
+                perform(effect, ready.get());
             } catch (XenException e) {
-                // The store does not answer: what is connected goes on, and a watch fires when it is back.
-                LOG.log(Level.WARNING, "{0}: {1}", address.xenbusPath(), e.getMessage());
-                return true;
+                // The store refuses, or does not answer: what is connected goes on, and we look again in a while.
+                log.warn(e.getMessage(), pace.nanoTime());
+                lookAlarm.within(patience.nextNanos(), pace.nanoTime());
+                return;
             }
         }
         poke();
-        return true;
     }
 
-    private Seen observe() throws XenException {
-        if (brokenBecause != null && !held.broken()) {
-            held = new Held(held.store(), held.connected(), true);
+    /** Reads where the frontend is and begins to watch it. Empty if the directory is gone before it came to that. */
+    private Optional<Begun> begin() throws XenException {
+        Begun known = begun;
+        if (known != null) {
+            return Optional.of(known);
         }
-        StorePath backend = address.backend();
-        return store.transaction(access -> {
-            Optional<String> own = access.read(backend.child(STATE));
-            boolean online = access.read(backend.child("online")).orElse("0").equals("1");
-            String hotplug = access.read(backend.child(HOTPLUG_STATUS)).orElse("");
-            String peer = access.read(frontend.child(STATE)).orElse("");
-            return new Seen(
-                    own.isPresent(),
-                    XenbusState.parse(own.orElse("")),
-                    XenbusState.parse(peer),
-                    online,
-                    HotplugStatus.parse(hotplug) == HotplugStatus.CONNECTED || dwelled());
-        });
+        Optional<StorePath> frontend = directory.frontend();
+        if (frontend.isEmpty()) {
+            return Optional.empty();
+        }
+        StoreWatch watch = store.watch(frontend.get().child("state"), paths -> poke());
+        Begun fresh = new Begun(frontend.get(), watch, bus.driver().attach(address));
+        begun = fresh;
+        return Optional.of(fresh);
     }
 
-    private void perform(Effect effect) throws XenException {
+    private BackendDriver.Instance instance() {
+        Begun known = begun;
+        if (known == null) {
+            throw new IllegalStateException(address.xenbusPath() + ": not begun");
+        }
+        return known.instance();
+    }
+
+    private void settle() throws StoreException {
+        if (!owed.isEmpty()) {
+            directory.tell(owed);
+            owed.clear();
+        }
+    }
+
+    private Seen observe(Begun ready) throws StoreException {
+        Ties running = session;
+        String why = running == null ? null : running.brokenBecause;
+        if (why != null && !held.broken()) {
+            broken(why);
+        }
+        long now = pace.nanoTime();
+        Seen seen = directory.look(ready.frontend(), atInitWait.hasLasted(DWELL_NANOS, now));
+        switch (seen.own()) {
+            case UNKNOWN, INITIALISING -> atInitWait.end(); // the toolstack has written it anew
+            case INIT_WAIT -> atInitWait.begin(now);
+            default -> {}
+        }
+        if (seen.own() == XenbusState.CLOSED) {
+            atClosed.begin(now);
+        } else {
+            atClosed.end();
+        }
+        if (held.connected() && seen.own() == XenbusState.CONNECTED) {
+            sayPublished();
+        }
+        return seen;
+    }
+
+    /** Nothing is left to do now; some things have their time. */
+    private void rest(Seen seen) throws StoreException {
+        long now = pace.nanoTime();
+        if (seen.own() == XenbusState.INIT_WAIT && !atInitWait.hasLasted(DWELL_NANOS, now)) {
+            lookAlarm.within(atInitWait.left(DWELL_NANOS, now), now);
+        }
+        // In a driver domain nobody else removes a device that is at 6: libxl in domain 0 waits for it
+        // (libxl_device.c),
+        // but must have read the 6 before.
+        if (bus.domid() != 0 && seen.own() == XenbusState.CLOSED && !seen.online()) {
+            if (atClosed.hasLasted(DWELL_NANOS, now)) {
+                directory.removeIfOver();
+            } else {
+                lookAlarm.within(atClosed.left(DWELL_NANOS, now), now);
+            }
+        }
+    }
+
+    private void perform(Effect effect, Begun ready) throws XenException {
         switch (effect) {
             case OFFER -> {
-                offeredAtNanos = System.nanoTime();
-                closedAtNanos = 0;
                 if (held.store() == Store.FAILED) {
-                    held = new Held(Store.CLOSED, held.connected(), held.broken());
+                    held = held.with(Store.CLOSED);
                 }
-                publish(instance.offer(), XenbusState.INIT_WAIT);
+                directory.publish(ready.instance().offer(), XenbusState.INIT_WAIT);
             }
             case OPEN_STORE -> openStore();
-            case CONNECT -> connect();
-            case DISCONNECT -> {
-                instance.disconnect();
-                held = new Held(held.store(), false, held.broken());
-            }
+            case CONNECT -> connect(ready);
+            case DISCONNECT -> disconnect();
             case MEND -> {
                 brokenBecause = null;
-                held = new Held(held.store(), false, false);
+                held = held.withBroken(false);
             }
-            case CLOSE_STORE -> {
-                instance.close();
-                held = new Held(Store.CLOSED, false, held.broken());
-            }
+            case CLOSE_STORE -> closeStore();
             case SAY_CLOSING -> {
                 String why = brokenBecause;
                 if (why != null) {
                     report(why);
                 }
-                publish(Map.of(), XenbusState.CLOSING);
+                directory.publish(Map.of(), XenbusState.CLOSING);
             }
-            case SAY_CLOSED -> {
-                publish(Map.of(), XenbusState.CLOSED);
-                closedAtNanos = System.nanoTime();
-            }
+            case SAY_CLOSED -> directory.publish(Map.of(), XenbusState.CLOSED);
             case NOTHING, FORGET -> throw new IllegalStateException(effect + " is not performed");
         }
     }
 
     private void openStore() throws XenException {
         try {
-            instance.open();
-            held = new Held(Store.OPEN, held.connected(), held.broken());
-            write(Map.of("store-status", "open"));
+            instance().open();
+            held = held.with(Store.OPEN);
+            updateAlarm.within(UPDATE_NANOS, pace.nanoTime());
+            owed.put("store-status", "open");
         } catch (XenException e) {
-            held = new Held(Store.FAILED, held.connected(), held.broken());
+            throwIfStoreFailed(e);
+            held = held.with(Store.FAILED);
             // The instance has told its user already, in the words of its kind of device.
             LOG.log(Level.INFO, address.xenbusPath() + ": its store cannot be opened", e);
-            record(e.getMessage());
+            record(String.valueOf(e.getMessage()));
             // hotplug-error is what libxl shows to the user of xl; store-status is what our hotplug script waits for.
-            write(Map.of("hotplug-error", String.valueOf(e.getMessage()), "store-status", "error"));
+            owed.put("hotplug-error", String.valueOf(e.getMessage()));
+            owed.put("store-status", "error");
         }
+        settle();
     }
 
-    private void connect() throws XenException {
-        SequencedMap<String, String> nodes;
-        try {
-            nodes = instance.connect(frontend, new BackendDriver.Session() {
-                @Override
-                public void broken(String why) {
-                    onBroken(why);
-                }
+    private void closeStore() {
+        held = held.with(Store.CLOSED);
+        updateAlarm.clear();
+        instance().close();
+    }
 
-                @Override
-                public void changed() {
-                    poke();
-                }
-            });
+    private void connect(Begun ready) throws XenException {
+        SequencedMap<String, String> nodes;
+        Ties fresh = new Ties(control);
+        try {
+            nodes = ready.instance().connect(ready.frontend(), fresh);
         } catch (XenException e) {
-            onBroken(String.valueOf(e.getMessage()));
+            throwIfStoreFailed(e);
+            broken(String.valueOf(e.getMessage()));
             return;
         }
-        held = new Held(held.store(), true, held.broken());
-        publish(nodes, XenbusState.CONNECTED);
-        instance.published();
+        session = fresh;
+        held = held.withConnected(true);
+        if (directory.publish(nodes, XenbusState.CONNECTED)) {
+            sayPublished();
+        }
     }
 
-    private void onBroken(String why) {
+    /** Once per session. If it is not known whether 4 was written, because the answer was lost, the next look shows it. */
+    private void sayPublished() {
+        if (!published) {
+            published = true;
+            instance().published();
+        }
+    }
+
+    private void disconnect() {
+        held = held.withConnected(false);
+        session = null;
+        published = false;
+        forgetUpdate();
+        instance().disconnect();
+    }
+
+    private void broken(String why) {
         brokenBecause = why;
-        poke();
+        held = held.withBroken(true);
     }
 
-    /** Writes nodes and a state in one transaction, unless the directory is gone: then it must not come back. */
-    private void publish(Map<String, String> nodes, XenbusState state) throws XenException {
-        store.transaction(access -> {
-            if (access.exists(address.backend().child(STATE))) {
-                writeAll(access, nodes);
-                access.write(address.backend().child(STATE), state.text());
+    /** Asks the driver for new values, if it has some or its time has come, and publishes what is not published. */
+    private void update(boolean asked) {
+        if (held.store() != Store.OPEN) {
+            return;
+        }
+        try {
+            if (asked || updateAlarm.isDue(pace.nanoTime())) {
+                updateAlarm.clear();
+                updateAlarm.within(UPDATE_NANOS, pace.nanoTime());
+                BackendDriver.Update news = instance().update();
+                if (held.connected()) {
+                    unpublished.putAll(news.nodes());
+                    unannounced |= news.announce();
+                }
             }
-            return true;
-        });
-    }
-
-    private void write(Map<String, String> nodes) throws XenException {
-        store.transaction(access -> {
-            if (access.exists(address.backend().child(STATE))) {
-                writeAll(access, nodes);
+            if (published && (!unpublished.isEmpty() || unannounced)) {
+                directory.update(unpublished, unannounced);
+                forgetUpdate();
             }
-            return true;
-        });
-    }
-
-    private void writeAll(StoreAccess access, Map<String, String> nodes) throws xenback.xen.store.StoreException {
-        for (Map.Entry<String, String> node : nodes.entrySet()) {
-            access.write(address.backend().child(node.getKey()), node.getValue());
+        } catch (XenException e) {
+            log.warn(e.getMessage(), pace.nanoTime()); // with the next alarm again
         }
     }
 
-    /**
-     * Says in the log and to the toolstack what went wrong. The log gets a line per second at most: a guest that connects
-     * wrongly again and again must not fill it (the class of XSA-43).
-     */
-    private void report(String what) throws XenException {
-        long now = System.nanoTime();
-        if (now - nextLogNanos >= 0) {
-            nextLogNanos = now + LOG_INTERVAL_NANOS;
-            LOG.log(Level.ERROR, "{0}: {1}", address.xenbusPath(), what);
-        }
+    private void forgetUpdate() {
+        unpublished.clear();
+        unannounced = false;
+    }
+
+    /** Says in the log and to the toolstack what went wrong. */
+    private void report(String what) {
+        log.error(what, pace.nanoTime());
         record(what);
     }
 
-    /** Tells the toolstack what went wrong, where Linux' xenbus_dev_error does. */
-    private void record(@Nullable String what) throws XenException {
-        store.write(
-                store.domainPath(bus.domid())
-                        .child("error")
-                        .child(address.xenbusPath())
-                        .child("error"),
-                String.valueOf(what));
+    /** Tells the toolstack what went wrong. Where there is no room for it (a quota), the device goes its way without. */
+    private void record(String what) {
+        try {
+            directory.recordError(what);
+        } catch (StoreException e) {
+            LOG.log(Level.DEBUG, "{0}: {1}", address.xenbusPath(), e.getMessage());
+        }
     }
 
-    /**
-     * In a driver domain nobody else removes a device that is at 6: libxl in domain 0 waits for it (libxl_device.c), but must
-     * have read the 6 before.
-     */
-    private void removeLeaf() throws XenException {
-        if (bus.domid() == 0
-                || closedAtNanos == 0
-                || System.nanoTime() - closedAtNanos < bus.dwell().toNanos()) {
-            return;
-        }
-        StorePath backend = address.backend();
-        store.transaction(access -> {
-            boolean offline = access.read(backend.child("online")).orElse("1").equals("0");
-            boolean over = access.read(backend.child(STATE)).orElse("").equals(XenbusState.CLOSED.text());
-            if (offline && over) {
-                access.remove(backend);
+    /** A store that does not answer now is no fault of a guest or of a disk: it is asked again. */
+    private static void throwIfStoreFailed(XenException e) throws StoreException {
+        if (e instanceof StoreException refused) {
+            switch (refused.errno()) {
+                case EIO, EAGAIN, EBUSY, ENOMEM, ENOSPC, EINTR -> throw refused;
+                default -> {}
             }
-            return true;
-        });
-    }
-
-    private void letGo() {
-        if (held.connected()) {
-            instance.disconnect();
         }
-        if (held.store() == Store.OPEN) {
-            instance.close();
+    }
+
+    /** One session's way to its device. */
+    private static final class Ties implements BackendDriver.Session {
+        private final Control control;
+        private volatile @Nullable String brokenBecause;
+
+        Ties(Control control) {
+            this.control = control;
         }
-        held = Held.NOTHING;
-    }
 
-    private boolean dwelled() {
-        return offeredAtNanos != 0
-                && System.nanoTime() - offeredAtNanos >= bus.dwell().toNanos();
-    }
-
-    /** While the hotplug script is awaited, its absence must be noticed too. */
-    private Duration waitTime() {
-        boolean toConnect = offeredAtNanos != 0 && !held.connected() && !dwelled();
-        boolean toRemove = bus.domid() != 0 && closedAtNanos != 0;
-        return toConnect || toRemove || held.connected() ? bus.dwell() : Duration.ZERO;
-    }
-
-    private static StorePath frontendOf(XenStore store, BackendDriver.Address address) throws XenException {
-        StorePath named = StorePath.of(store.require(address.backend().child("frontend")));
-        StorePath home = store.domainPath(address.frontendDomid());
-        // A toolstack's slip, or a stale node of a reused domid, must not make us read another guest's directory.
-        if (!named.text().startsWith(home.text() + "/")) {
-            throw new XenException(
-                    xenback.xen.Errno.EINVAL,
-                    address.xenbusPath() + ": its frontend " + named + " is not in domain " + address.frontendDomid());
+        @Override
+        public void broken(String why) {
+            if (brokenBecause == null) {
+                brokenBecause = why;
+            }
+            control.post(Mailbox.POKED);
         }
-        return named;
+
+        @Override
+        public void changed() {
+            control.post(Mailbox.CHANGED);
+        }
     }
 }

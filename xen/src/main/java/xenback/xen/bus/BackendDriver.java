@@ -1,5 +1,6 @@
 package xenback.xen.bus;
 
+import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.SequencedMap;
 import xenback.xen.XenException;
@@ -7,7 +8,7 @@ import xenback.xen.store.StorePath;
 
 /** What block and net put under the bus: the part of a backend that knows the device's protocol. */
 public interface BackendDriver {
-    /** Makes the instance for a device that the toolstack has written. Cheap: nothing is opened yet. */
+    /** Makes the instance for a device that the toolstack has written. Any thread. Cheap: nothing is opened yet. */
     Instance attach(Address address);
 
     /**
@@ -40,7 +41,7 @@ public interface BackendDriver {
          * Connects to a frontend that is ready.
          *
          * @param frontend its directory; every value in it is hostile
-         * @param ties what the session tells its device
+         * @param ties what the session tells its device; of use until {@link #disconnect}, harmless after
          * @return nodes to publish together with state 4
          */
         SequencedMap<String, String> connect(StorePath frontend, Session ties) throws XenException;
@@ -48,7 +49,11 @@ public interface BackendDriver {
         /** The frontend may use the device now: state 4 is written. */
         void published();
 
-        /** Which of our nodes have new values; asked once a second while the store is open, and after {@link Session#changed}. */
+        /**
+         * Which of our nodes have new values. Asked about once a second while the store is open, and soon after
+         * {@link Session#changed}. What it returns is published if the device is connected, and kept until it could be; a
+         * device that is not connected publishes the nodes of {@link #connect} when it is.
+         */
         Update update() throws XenException;
 
         /** Ends the session: in-flight requests finish, memory is unmapped, ports are unbound. */
@@ -58,21 +63,24 @@ public interface BackendDriver {
         void close();
     }
 
-    /** What a session tells its device. Any thread, never blocks. */
+    /** What a session tells its device. Any thread, an event loop's too: never blocks. */
     interface Session {
-        /** The guest has broken its ring: the session cannot go on. */
+        /** The session cannot go on because of the guest; why, for the toolstack's user. The first word counts. */
         void broken(String why);
 
-        /** {@link Instance#update} has something to say. */
+        /** {@link Instance#update} has something to say. Allocates nothing while the device has not asked yet. */
         void changed();
     }
 
     /**
      * New values of our nodes.
      *
-     * @param announce write our state again too, which makes a frontend read them (Linux' blkfront reads {@code sectors})
+     * @param announce write our state again too, which makes a frontend read them: Linux' blkfront looks at {@code sectors}
+     *     when its watch shows 4 while it is connected (xen_vbd_resize of xen-blkback)
      */
     record Update(SequencedMap<String, String> nodes, boolean announce) {
-        public static final Update NONE = new Update(new LinkedHashMap<>(), false);
+        /** Nothing is new. */
+        public static final Update NONE =
+                new Update(Collections.unmodifiableSequencedMap(new LinkedHashMap<>()), false);
     }
 }

@@ -38,6 +38,18 @@ public final class BackendMachine {
      */
     public record Held(Store store, boolean connected, boolean broken) {
         static final Held NOTHING = new Held(Store.CLOSED, false, false);
+
+        Held with(Store other) {
+            return new Held(other, connected, broken);
+        }
+
+        Held withConnected(boolean other) {
+            return new Held(store, other, broken);
+        }
+
+        Held withBroken(boolean other) {
+            return new Held(store, connected, other);
+        }
     }
 
     /** The store behind a device. */

@@ -29,21 +29,29 @@ public final class FrontendDevice implements AutoCloseable {
     private final XenStore store;
     private final FrontendDriver.Address address;
     private final FrontendDriver.Instance instance;
-    private final Mailbox mailbox = new Mailbox();
+    private final Control.Pace pace;
+    private final Control control;
     private final CountDownLatch attached = new CountDownLatch(1);
-    private final CountDownLatch ended = new CountDownLatch(1);
     private final StoreWatch ownWatch;
     private final StoreWatch backendWatch;
-    private Held held = Held.NOTHING; // owned by the device's thread
 
-    private FrontendDevice(XenStore store, FrontendDriver.Address address, FrontendDriver.Instance instance)
+    // Owned by the device's thread.
+    private Held held = Held.NOTHING;
+    private final Patience patience = new Patience();
+    private final BoundedLog log;
+
+    private FrontendDevice(
+            XenStore store, FrontendDriver.Address address, FrontendDriver.Instance instance, Control.Pace pace)
             throws StoreException {
         this.store = store;
         this.address = address;
         this.instance = instance;
-        ownWatch = store.watch(address.frontend().child(STATE), paths -> mailbox.poke());
-        backendWatch = store.watch(address.backend().child(STATE), paths -> mailbox.poke());
-        Thread.ofVirtual().name(address.frontend().text()).start(this::run);
+        this.pace = pace;
+        log = new BoundedLog(LOG, address.frontend().text());
+        control = new Control(address.frontend().text(), new Turns(), pace);
+        ownWatch = store.watch(address.frontend().child(STATE), paths -> control.post(Mailbox.POKED));
+        backendWatch = store.watch(address.backend().child(STATE), paths -> control.post(Mailbox.POKED));
+        control.start();
     }
 
     /**
@@ -53,12 +61,17 @@ public final class FrontendDevice implements AutoCloseable {
      * @param frontend the device's directory in the guest's home
      */
     public static FrontendDevice start(XenStore store, StorePath frontend, FrontendDriver driver) throws XenException {
+        return start(store, frontend, driver, Control.LIVE);
+    }
+
+    static FrontendDevice start(XenStore store, StorePath frontend, FrontendDriver driver, Control.Pace pace)
+            throws XenException {
         FrontendDriver.Address address = new FrontendDriver.Address(
                 Integer.parseInt(frontend.key()),
                 Integer.parseInt(store.require(frontend.child("backend-id"))),
                 frontend,
                 StorePath.of(store.require(frontend.child("backend"))));
-        return new FrontendDevice(store, address, driver.probe(address));
+        return new FrontendDevice(store, address, driver.probe(address), pace);
     }
 
     /** Waits until the device is in use. False if it did not come to that in time. */
@@ -68,70 +81,55 @@ public final class FrontendDevice implements AutoCloseable {
 
     /** Waits until the device is gone: its directory removed, everything given back. */
     public boolean awaitEnd(Duration atMost) throws InterruptedException {
-        return ended.await(atMost.toNanos(), TimeUnit.NANOSECONDS);
+        return control.ended().await(atMost.toNanos(), TimeUnit.NANOSECONDS);
     }
 
     /** The guest crashes: everything is given back without a word in the store. */
     @Override
     public void close() {
-        mailbox.end();
-        boolean interrupted = false;
-        while (true) {
-            try {
-                ended.await();
-                break;
-            } catch (InterruptedException e) {
-                interrupted = true;
-            }
-        }
-        if (interrupted) {
-            Thread.currentThread().interrupt();
-        }
+        control.end();
+        control.awaitEnd();
     }
 
-    private void run() {
-        try {
-            boolean present = true;
-            while (present && mailbox.await(Duration.ZERO)) {
-                present = reconcile();
+    private final class Turns implements Control.Work {
+        @Override
+        public long turn(int news) {
+            for (int step = 0; step < STEPS_PER_POKE; step++) {
+                try {
+                    Effect effect = FrontendMachine.next(observe(), held);
+                    LOG.log(Level.DEBUG, "{0}: {1}", address.frontend(), effect);
+                    if (effect == Effect.FORGET) {
+                        return Control.OVER;
+                    }
+                    if (effect == Effect.NOTHING) {
+                        if (held.attached()) {
+                            instance.refresh();
+                        }
+                        patience.renew();
+                        return Control.NO_ALARM;
+                    }
+                    perform(effect);
+                } catch (XenException e) {
+                    log.warn(e.getMessage(), pace.nanoTime());
+                    return patience.nextNanos();
+                }
             }
-        } catch (RuntimeException | Error e) {
-            LOG.log(Level.ERROR, address.frontend() + ": a fault of this program", e);
-        } finally {
+            control.post(Mailbox.POKED);
+            return Control.NO_ALARM;
+        }
+
+        @Override
+        public void end() {
             if (held.attached()) {
                 instance.detach();
             }
             if (held.prepared()) {
                 instance.release();
             }
+            held = Held.NOTHING;
             ownWatch.close();
             backendWatch.close();
-            ended.countDown();
         }
-    }
-
-    private boolean reconcile() {
-        for (int step = 0; step < STEPS_PER_POKE; step++) {
-            try {
-                Effect effect = FrontendMachine.next(observe(), held);
-                LOG.log(Level.DEBUG, "{0}: {1}", address.frontend(), effect);
-                if (effect == Effect.NOTHING) {
-                    if (held.attached()) {
-                        instance.refresh();
-                    }
-                    return true;
-                }
-                if (effect == Effect.FORGET) {
-                    return false;
-                }
-                perform(effect);
-            } catch (XenException e) {
-                LOG.log(Level.WARNING, "{0}: {1}", address.frontend(), e.getMessage());
-                return true;
-            }
-        }
-        mailbox.poke();
-        return true;
     }
 
     private Seen observe() throws StoreException {

@@ -1,61 +1,80 @@
 package xenback.xen.bus;
 
-import java.time.Duration;
-import java.util.concurrent.locks.Condition;
-import java.util.concurrent.locks.ReentrantLock;
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
+import java.util.concurrent.locks.LockSupport;
+import org.jspecify.annotations.Nullable;
 
-/** Coalesced wake-ups for one control thread: however often it is poked, it looks once. */
+/**
+ * News for one control thread, coalesced: however often something is posted, the thread looks once. Posting is for any
+ * thread, an event loop's too: it takes no lock, and allocates nothing while news wait that the thread has not taken.
+ */
 final class Mailbox {
-    private final ReentrantLock lock = new ReentrantLock();
-    private final Condition changed = lock.newCondition();
-    private boolean poked = true; // the first look needs no poke
-    private boolean ended;
+    /** Something in the store may have changed. */
+    static final int POKED = 1;
 
-    void poke() {
-        run(() -> poked = true);
-    }
+    /** The driver has new values. */
+    static final int CHANGED = 2;
 
-    void end() {
-        run(() -> ended = true);
-    }
+    /** It is over. */
+    static final int ENDED = 4;
 
-    /** Runs something under the lock and wakes the thread. */
-    void run(Runnable action) {
-        lock.lock();
+    private static final VarHandle NEWS;
+
+    static {
         try {
-            action.run();
-            changed.signalAll();
-        } finally {
-            lock.unlock();
+            NEWS = MethodHandles.lookup()
+                    .findVarHandle(Mailbox.class, "news", int.class)
+                    .withInvokeExactBehavior();
+        } catch (ReflectiveOperationException e) {
+            throw new ExceptionInInitializerError(e);
         }
     }
 
+    @SuppressWarnings("UnusedVariable") // through its handle
+    private volatile int news = POKED; // the first look needs no poke
+
+    private volatile @Nullable Thread reader;
+
+    void post(int what) {
+        // Who finds other news has a predecessor that has woken the reader, and the reader takes all of them at once.
+        if ((int) NEWS.getAndBitwiseOr(this, what) == 0) {
+            LockSupport.unpark(reader);
+        }
+    }
+
+    /** True if something was posted and not taken yet. */
+    boolean hasNews() {
+        return (int) NEWS.getVolatile(this) != 0;
+    }
+
+    /** The reader's: what was posted since the last time. */
+    int take() {
+        return (int) NEWS.getAndSet(this, 0);
+    }
+
     /**
-     * Waits for a poke.
+     * The reader's: waits for news and takes them.
      *
-     * @param atMost returns after that time too; zero waits for ever
-     * @return false when it is over
+     * @param atMostNanos returns without any after that time; {@link Long#MAX_VALUE} waits for ever
      */
-    boolean await(Duration atMost) {
-        lock.lock();
-        try {
-            long nanosLeft = atMost.toNanos();
-            while (!poked && !ended) {
-                if (atMost.isZero()) {
-                    changed.await();
-                } else {
-                    nanosLeft = changed.awaitNanos(nanosLeft);
-                    if (nanosLeft <= 0) {
-                        break;
-                    }
-                }
+    int await(long atMostNanos) {
+        reader = Thread.currentThread(); // before the look: who posts after it finds the thread to wake
+        long startNanos = System.nanoTime();
+        while (true) {
+            int taken = take();
+            if (taken != 0) {
+                return taken;
             }
-            poked = false;
-            return !ended;
-        } catch (InterruptedException e) {
-            return false;
-        } finally {
-            lock.unlock();
+            if (atMostNanos == Long.MAX_VALUE) {
+                LockSupport.park(this);
+                continue;
+            }
+            long nanosLeft = atMostNanos - (System.nanoTime() - startNanos);
+            if (nanosLeft <= 0) {
+                return 0;
+            }
+            LockSupport.parkNanos(this, nanosLeft);
         }
     }
 }

@@ -1,0 +1,152 @@
+package xenback.xen.bus;
+
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.SequencedMap;
+import xenback.xen.Errno;
+import xenback.xen.XenException;
+import xenback.xen.store.StorePath;
+import xenback.xen.store.XenStore;
+
+/**
+ * A driver that does what a test says, notes what it is told, and objects to calls that come out of order: a store is opened
+ * before a session, sessions come one at a time, and everything is given back once.
+ */
+final class ScriptedDriver implements BackendDriver {
+    final List<String> faults = new ArrayList<>();
+
+    /** The calls of all instances, since the test last cleared them. */
+    final List<String> calls = new ArrayList<>();
+
+    /** Instances that the bus has attached, the last one last. */
+    final List<Instance> instances = new ArrayList<>();
+
+    // What the world behind the devices is like.
+    boolean storeTaken;
+    boolean connects = true;
+    long sectors = 8;
+
+    private final XenStore store;
+
+    ScriptedDriver(XenStore store) {
+        this.store = store;
+    }
+
+    @Override
+    public Instance attach(Address address) {
+        calls.add("attach");
+        Instance instance = new Instance(address);
+        instances.add(instance);
+        return instance;
+    }
+
+    Instance last() {
+        return instances.getLast();
+    }
+
+    boolean holdsNothing() {
+        return instances.stream().noneMatch(each -> each.opened || each.connected);
+    }
+
+    private void check(boolean good, String fault) {
+        if (!good) {
+            faults.add(fault + " after " + calls);
+        }
+    }
+
+    /** One device: a store of so many sectors, and the number of the ring that the session is connected to. */
+    final class Instance implements BackendDriver.Instance {
+        final Address address;
+        boolean opened;
+        boolean connected;
+        boolean published;
+        String params = "";
+        String ring = "";
+        Session ties;
+
+        /** What {@link #update} returns next; otherwise a new size. */
+        Update next = Update.NONE;
+
+        private long toldSectors;
+
+        Instance(Address address) {
+            this.address = address;
+        }
+
+        @Override
+        public SequencedMap<String, String> offer() {
+            calls.add("offer");
+            check(!connected, "offers with a session");
+            SequencedMap<String, String> nodes = new LinkedHashMap<>();
+            nodes.put("max-ring-page-order", "4");
+            return nodes;
+        }
+
+        @Override
+        public void open() throws XenException {
+            calls.add("open");
+            check(!opened && !connected, "opens what is open");
+            params = store.read(address.backend().child("params")).orElse("");
+            if (storeTaken) {
+                throw new XenException(Errno.EBUSY, "the store is in use");
+            }
+            opened = true;
+        }
+
+        @Override
+        public SequencedMap<String, String> connect(StorePath frontend, Session with) throws XenException {
+            calls.add("connect");
+            check(opened, "connects with a closed store");
+            check(!connected, "connects twice");
+            ring = store.read(frontend.child("ring-ref")).orElse("");
+            if (!connects || ring.isEmpty()) {
+                throw new XenException(Errno.EINVAL, "ring-ref is no grant");
+            }
+            connected = true;
+            ties = with;
+            toldSectors = sectors;
+            SequencedMap<String, String> nodes = new LinkedHashMap<>();
+            nodes.put("sectors", Long.toString(sectors));
+            return nodes;
+        }
+
+        @Override
+        public void published() {
+            calls.add("published");
+            check(connected && !published, "published without a session, or twice");
+            published = true;
+        }
+
+        @Override
+        public Update update() {
+            calls.add("update");
+            check(opened, "asks a closed store for news");
+            Update said = next;
+            next = Update.NONE;
+            if (connected && sectors != toldSectors) {
+                toldSectors = sectors;
+                SequencedMap<String, String> nodes = new LinkedHashMap<>(said.nodes());
+                nodes.put("sectors", Long.toString(sectors));
+                return new Update(nodes, true);
+            }
+            return said;
+        }
+
+        @Override
+        public void disconnect() {
+            calls.add("disconnect");
+            check(connected, "disconnects without a session");
+            connected = false;
+            published = false;
+        }
+
+        @Override
+        public void close() {
+            calls.add("close");
+            check(opened, "closes a closed store");
+            check(!connected, "closes the store under a session");
+            opened = false;
+        }
+    }
+}
