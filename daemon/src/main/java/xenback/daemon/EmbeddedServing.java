@@ -15,7 +15,6 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CountDownLatch;
 import org.jspecify.annotations.Nullable;
 import xenback.block.backend.BlockBackend;
-import xenback.block.backend.BlockOptions;
 import xenback.block.backend.LoopSource;
 import xenback.block.disk.Disk;
 import xenback.block.disk.DiskSource;
@@ -122,7 +121,7 @@ final class EmbeddedServing implements Serving {
         BlockBackend started = BlockBackend.start(
                 xen.domain0(),
                 BlockBackend.KIND,
-                BlockOptions.usual(),
+                plan.offers(),
                 this::loopOf,
                 DiskSource.TARGETS,
                 new BlockEvents(announcer)::on);
