@@ -264,7 +264,13 @@ public final class BlockBackend implements AutoCloseable {
             if (ending != null) {
                 session = null;
                 ending.close();
-                tell(new BlockEvent.Disconnected(name, address.devid(), address.frontendDomid()));
+                tell(new BlockEvent.Disconnected(
+                        name,
+                        address.devid(),
+                        address.frontendDomid(),
+                        counters.requests(),
+                        counters.events(),
+                        counters.notifications()));
             }
         }
 

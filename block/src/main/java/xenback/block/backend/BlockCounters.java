@@ -22,6 +22,11 @@ public final class BlockCounters {
         return queues.get(number);
     }
 
+    /** Requests taken from the rings, good and bad. */
+    public long requests() {
+        return sum(queue -> queue.taken.value());
+    }
+
     /** Read requests answered with success, the indirect ones among them. */
     public long reads() {
         return sum(queue -> queue.reads.value());

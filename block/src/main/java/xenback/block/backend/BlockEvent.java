@@ -72,11 +72,25 @@ public sealed interface BlockEvent {
         }
     }
 
-    /** The session has ended. */
-    record Disconnected(String name, int vdev, int domid) implements BlockEvent {
+    /**
+     * The session has ended. The numbers are those of the device since it was attached.
+     *
+     * @param requests taken from its rings
+     * @param events received from the frontend
+     * @param notifications sent to it
+     */
+    record Disconnected(String name, int vdev, int domid, long requests, long events, long notifications)
+            implements BlockEvent {
         @Override
         public String text() {
-            return String.format(Locale.ROOT, "xbd backend 0x%x for domain %d disconnected", vdev, domid);
+            return String.format(
+                    Locale.ROOT,
+                    "xbd backend 0x%x for domain %d disconnected: %d requests, %d events, %d notifications",
+                    vdev,
+                    domid,
+                    requests,
+                    events,
+                    notifications);
         }
     }
 

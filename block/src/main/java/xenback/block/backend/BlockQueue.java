@@ -451,6 +451,7 @@ final class BlockQueue {
             return false;
         }
         BlkifRequest request = flight.request;
+        MemorySegment pages = persistent.memory();
         flight.list.clear();
         for (int i = 0; i < request.segmentCount(); i++) {
             int place = persistent.acquire(request.gref(i));
@@ -459,10 +460,7 @@ final class BlockQueue {
                 return false;
             }
             flight.places[i] = place;
-            flight.list.add(
-                    persistent.memory(),
-                    PersistentGrants.offset(place) + request.segmentOffset(i),
-                    request.segmentBytes(i));
+            flight.list.add(pages, PersistentGrants.offset(place) + request.segmentOffset(i), request.segmentBytes(i));
         }
         flight.mapped = true;
         return true;

@@ -24,6 +24,7 @@ public final class BlkifRequest {
     private long sectorNumber;
     private long discardSectors;
     private boolean secure;
+    private int totalBytes;
     private final int[] descriptorGrefs = new int[BlkifLayout.MAX_INDIRECT_PAGES];
 
     /** The segments as they stand in memory: gref in bits 0 to 31, first sector in 32 to 39, last in 40 to 47. */
@@ -86,13 +87,9 @@ public final class BlkifRequest {
         return (last(segments[segment]) - first(segments[segment]) + 1) * BlkifLayout.SECTOR_BYTES;
     }
 
-    /** Bytes of all segments; cannot overflow: at most 4096 pages. */
+    /** Bytes of all segments, valid after they were checked; cannot overflow: at most 4096 pages. */
     public int totalBytes() {
-        int bytes = 0;
-        for (int i = 0; i < segmentCount; i++) {
-            bytes += segmentBytes(i);
-        }
-        return bytes;
+        return totalBytes;
     }
 
     /** Reads every field from a private copy of a slot. Nothing is judged yet. */
@@ -101,6 +98,7 @@ public final class BlkifRequest {
         operation = slotOperation;
         id = copy.get(LONG, layout.idAt());
         sectorNumber = copy.get(LONG, layout.sectorNumberAt());
+        totalBytes = 0;
         switch (slotOperation) {
             case Blkif.OP_DISCARD -> {
                 secure = (copy.get(BYTE, BlkifLayout.DISCARD_FLAG_AT) & BlkifLayout.DISCARD_SECURE) != 0;
@@ -153,21 +151,24 @@ public final class BlkifRequest {
 
     /** Judges the segments: of an indirect request after {@link #decodeSegments}, of another as a part of {@link #check}. */
     public Rule checkSegments(long sizeBytes, int logicalBlockBytes) {
-        long sectors = 0;
+        int sectors = 0;
+        int blockSectors = logicalBlockBytes / BlkifLayout.SECTOR_BYTES;
         for (int i = 0; i < segmentCount; i++) {
-            int first = first(segments[i]);
-            int last = last(segments[i]);
+            long segment = segments[i];
+            int first = first(segment);
+            int last = last(segment);
             if (last < first) {
                 return Rule.SEGMENT_BACKWARDS;
             }
             if (last >= BlkifLayout.PAGE_SECTORS) {
                 return Rule.SEGMENT_BEYOND_PAGE;
             }
-            if (((first | last - first + 1) * BlkifLayout.SECTOR_BYTES & logicalBlockBytes - 1) != 0) {
+            if (((first | last - first + 1) & blockSectors - 1) != 0) {
                 return Rule.MISALIGNED;
             }
             sectors += last - first + 1;
         }
+        totalBytes = sectors * BlkifLayout.SECTOR_BYTES;
         return checkRange(sectors, sizeBytes, logicalBlockBytes);
     }
 

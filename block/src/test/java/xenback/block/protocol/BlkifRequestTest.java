@@ -377,12 +377,13 @@ class BlkifRequestTest {
                 segments[i + 1] = segments[i] + random.nextInt(8 - segments[i]);
             }
             BlkifRequest request = request(Blkif.OP_READ, sector, segments);
+            Rule rule = request.check(size, 512, false, ALL);
             boolean inside = new BigInteger(Long.toUnsignedString(sector))
                             .multiply(BigInteger.valueOf(512))
                             .add(BigInteger.valueOf(request.totalBytes()))
                             .compareTo(BigInteger.valueOf(size))
                     <= 0;
-            assertThat(request.check(size, 512, false, ALL))
+            assertThat(rule)
                     .as("seed %d round %d: sector %d of %d bytes", seed, round, sector, size)
                     .isEqualTo(inside ? Rule.NONE : Rule.BEYOND_END);
         }

@@ -53,7 +53,7 @@ public final class ScatterList {
         }
         totalBytes += length;
         int last = end - 1;
-        if (last >= first && memories[last].equals(memory) && offsets[last] + lengths[last] == offset) {
+        if (last >= first && offsets[last] + lengths[last] == offset && memories[last].equals(memory)) {
             lengths[last] += length;
             store(last);
             return;
