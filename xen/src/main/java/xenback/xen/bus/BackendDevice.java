@@ -27,7 +27,10 @@ final class BackendDevice implements Control.Work {
     /** More steps than any way through the machine has; a guest that changes its mind faster waits for the next poke. */
     private static final int STEPS_PER_POKE = 16;
 
-    /** How long state 2 is held where no hotplug script speaks, so that libxl has certainly seen it, and 6 before removal. */
+    /**
+     * How long state 2 is held where no hotplug script speaks, so that libxl has certainly seen it, and 6 before removal; and
+     * how long a frontend has to follow its new nodes with its new state.
+     */
     private static final long DWELL_NANOS = Duration.ofSeconds(1).toNanos();
 
     /** How often the driver is asked for new values. */
@@ -52,6 +55,10 @@ final class BackendDevice implements Control.Work {
     private final Span atInitWait = new Span();
 
     private final Span atClosed = new Span();
+
+    /** Since when the frontend's nodes have named other rings than the session's. */
+    private final Span outdated = new Span();
+
     private final Alarm lookAlarm = new Alarm();
     private final Alarm updateAlarm = new Alarm();
     private final Patience patience = new Patience();
@@ -198,6 +205,7 @@ final class BackendDevice implements Control.Work {
         }
         long now = pace.nanoTime();
         Seen seen = directory.look(ready.frontend(), atInitWait.hasLasted(DWELL_NANOS, now));
+        held = held.noting(seen);
         switch (seen.own()) {
             case UNKNOWN, INITIALISING -> atInitWait.end(); // the toolstack has written it anew
             case INIT_WAIT -> atInitWait.begin(now);
@@ -210,8 +218,34 @@ final class BackendDevice implements Control.Work {
         }
         if (held.connected() && seen.own() == XenbusState.CONNECTED) {
             sayPublished();
+            held = held.withOutdated(isOutdated(seen, ready, now));
+        } else {
+            outdated.end();
         }
         return seen;
+    }
+
+    /**
+     * New rings are believed at once of a frontend at 3, which says it last. At 4 it may be about to say 3, and to connect
+     * twice to one ring would repeat its requests: only what has been so for a while has had its 3, unseen.
+     */
+    private boolean isOutdated(Seen seen, Begun ready, long now) throws StoreException {
+        boolean ringsNamed = seen.frontend() == XenbusState.INITIALISED || seen.frontend() == XenbusState.CONNECTED;
+        if (!ringsNamed || !asksForNewRings(ready)) {
+            outdated.end();
+            return false;
+        }
+        outdated.begin(now);
+        return seen.frontend() == XenbusState.INITIALISED || outdated.hasLasted(DWELL_NANOS, now);
+    }
+
+    private static boolean asksForNewRings(Begun ready) throws StoreException {
+        try {
+            return ready.instance().isOutdated(ready.frontend());
+        } catch (XenException e) {
+            throwIfStoreFailed(e);
+            return false;
+        }
     }
 
     /** Nothing is left to do now; some things have their time. */
@@ -219,6 +253,9 @@ final class BackendDevice implements Control.Work {
         long now = pace.nanoTime();
         if (seen.own() == XenbusState.INIT_WAIT && !atInitWait.hasLasted(DWELL_NANOS, now)) {
             lookAlarm.within(atInitWait.left(DWELL_NANOS, now), now);
+        }
+        if (held.connected() && outdated.isBegun()) {
+            lookAlarm.within(outdated.left(DWELL_NANOS, now), now);
         }
         // In a driver domain nobody else removes a device that is at 6: libxl in domain 0 waits for it
         // (libxl_device.c),
@@ -314,6 +351,7 @@ final class BackendDevice implements Control.Work {
         held = held.withConnected(false);
         session = null;
         published = false;
+        outdated.end();
         forgetUpdate();
         instance().disconnect();
     }

@@ -60,12 +60,13 @@ final class BackendDirectory {
             boolean online = access.read(backend.child(ONLINE)).orElse("0").equals("1");
             String hotplug = access.read(backend.child(HOTPLUG_STATUS)).orElse("");
             String peer = access.read(frontend.child(STATE)).orElse("");
+            boolean hotplugOver = switch (HotplugStatus.parse(hotplug)) {
+                case CONNECTED -> true;
+                case FAILED -> false; // for the script's reason, such as a store that another guest uses
+                case NONE -> dwelled;
+            };
             return new Seen(
-                    own.isPresent(),
-                    XenbusState.parse(own.orElse("")),
-                    XenbusState.parse(peer),
-                    online,
-                    HotplugStatus.parse(hotplug) == HotplugStatus.CONNECTED || dwelled);
+                    own.isPresent(), XenbusState.parse(own.orElse("")), XenbusState.parse(peer), online, hotplugOver);
         });
     }
 
