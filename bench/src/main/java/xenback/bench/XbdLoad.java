@@ -16,6 +16,7 @@ import xenback.block.backend.BlockBackend;
 import xenback.block.backend.BlockOptions;
 import xenback.block.backend.LoopSource;
 import xenback.block.disk.DiskQueue;
+import xenback.block.disk.DiskSource;
 import xenback.block.frontend.Xbd;
 import xenback.block.frontend.XbdOptions;
 import xenback.block.protocol.Abi;
@@ -65,11 +66,13 @@ public final class XbdLoad {
 
     public static void main(String[] args) throws Exception {
         if (args.length != 8) {
-            System.err.println("usage: XbdLoad IMAGE randread|randwrite|read|write BLOCK-BYTES DEPTH SECONDS"
+            System.err.println("usage: XbdLoad IMAGE|null:SIZE randread|randwrite|read|write BLOCK-BYTES DEPTH SECONDS"
                     + " WARM-UP-SECONDS one-loop|two-loops plain|indirect|persistent|usual");
             System.exit(2);
         }
-        Path image = Path.of(args[0]).toAbsolutePath();
+        String image = args[0].startsWith("null:")
+                ? args[0]
+                : Path.of(args[0]).toAbsolutePath().toString();
         int blockBytes = Integer.parseInt(args[2]);
         int depth = Integer.parseInt(args[3]);
         boolean oneLoop = args[6].equals("one-loop");
@@ -81,7 +84,12 @@ public final class XbdLoad {
                 Arena arena = Arena.ofShared()) {
             LoopSource.Lease lease = new LoopSource.Lease(oneLoop ? loop : other, true);
             try (BlockBackend backend = BlockBackend.start(
-                    xen.domain0(), BlockBackend.KIND, BlockOptions.usual(), (name, queue) -> lease, event -> {})) {
+                    xen.domain0(),
+                    BlockBackend.KIND,
+                    BlockOptions.usual(),
+                    (name, queue) -> lease,
+                    DiskSource.TARGETS,
+                    event -> {})) {
                 Xbd xbd = attach(xen, image, loop, options);
                 DiskQueue queue = loop.call(() -> xbd.openQueue(loop));
                 XbdLoad load = new XbdLoad(queue, args[1], blockBytes, depth, xbd.sizeBytes(), arena);
@@ -156,12 +164,12 @@ public final class XbdLoad {
         return state;
     }
 
-    private static Xbd attach(EmbeddedXen xen, Path image, EventLoop loop, XbdOptions options) throws Exception {
+    private static Xbd attach(EmbeddedXen xen, String image, EventLoop loop, XbdOptions options) throws Exception {
         Toolstack toolstack = new Toolstack(xen.domain0().store());
         Domain guest = xen.createDomain(1, options.guestPages());
         toolstack.createHome(1, "guest1");
         SequencedMap<String, String> backend = new LinkedHashMap<>();
-        backend.put("params", image.toString());
+        backend.put("params", image);
         backend.put("mode", "w");
         Toolstack.Device device =
                 new Toolstack.Device(BlockBackend.KIND, "vbd", 0, 1, XVDA, backend, new LinkedHashMap<>());

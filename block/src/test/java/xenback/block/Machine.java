@@ -12,6 +12,7 @@ import xenback.block.backend.BlockBackend;
 import xenback.block.backend.BlockEvent;
 import xenback.block.backend.BlockOptions;
 import xenback.block.backend.LoopSource;
+import xenback.block.disk.DiskSource;
 import xenback.block.frontend.Xbd;
 import xenback.block.frontend.XbdOptions;
 import xenback.block.protocol.Abi;
@@ -29,6 +30,7 @@ public final class Machine implements AutoCloseable {
     public final List<BlockEvent> events = new CopyOnWriteArrayList<>();
     public final EventLoop.Engine engine;
     private final BlockOptions options;
+    private final DiskSource disks;
     private final List<EventLoop> loops = new ArrayList<>();
     private final List<Xbd> xbds = new ArrayList<>();
     private BlockBackend backend;
@@ -38,11 +40,17 @@ public final class Machine implements AutoCloseable {
     }
 
     public Machine(Path dir, EventLoop.Engine engine, BlockOptions options) throws XenException {
+        this(dir, engine, options, DiskSource.TARGETS);
+    }
+
+    public Machine(Path dir, EventLoop.Engine engine, BlockOptions options, DiskSource disks) throws XenException {
+        this.disks = disks;
         this.engine = engine;
         this.options = options;
         xen = EmbeddedXen.start(dir.resolve("run"));
         toolstack = new Toolstack(xen.domain0().store());
-        backend = BlockBackend.start(xen.domain0(), BlockBackend.KIND, options, LoopSource.own(engine), events::add);
+        backend = BlockBackend.start(
+                xen.domain0(), BlockBackend.KIND, options, LoopSource.own(engine), disks, events::add);
     }
 
     public BlockBackend backend() {
@@ -52,7 +60,8 @@ public final class Machine implements AutoCloseable {
     /** The backend's process ends and a new one starts, as after a crash that left nothing. */
     public void restartBackend() throws XenException {
         backend.close();
-        backend = BlockBackend.start(xen.domain0(), BlockBackend.KIND, options, LoopSource.own(engine), events::add);
+        backend = BlockBackend.start(
+                xen.domain0(), BlockBackend.KIND, options, LoopSource.own(engine), disks, events::add);
     }
 
     public Domain guest(int domid) throws XenException {

@@ -15,9 +15,9 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CountDownLatch;
 import org.jspecify.annotations.Nullable;
 import xenback.block.backend.BlockBackend;
-import xenback.block.backend.BlockOptions;
 import xenback.block.backend.LoopSource;
 import xenback.block.disk.Disk;
+import xenback.block.disk.DiskSource;
 import xenback.block.disk.ExtentsFrom;
 import xenback.block.frontend.Xbd;
 import xenback.block.frontend.XbdOptions;
@@ -119,7 +119,12 @@ final class EmbeddedServing implements Serving {
     private void begin() throws XenException, InterruptedException {
         announcer.log("XENSTORED_PATH=" + xen.storeSocket().toAbsolutePath());
         BlockBackend started = BlockBackend.start(
-                xen.domain0(), BlockBackend.KIND, BlockOptions.usual(), this::loopOf, new BlockEvents(announcer)::on);
+                xen.domain0(),
+                BlockBackend.KIND,
+                plan.offers(),
+                this::loopOf,
+                DiskSource.TARGETS,
+                new BlockEvents(announcer)::on);
         backend = started;
         List<NbdExport> exports = new ArrayList<>();
         for (DiskSpec spec : plan.disks()) {

@@ -5,8 +5,8 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import xenback.block.backend.BlockBackend;
-import xenback.block.backend.BlockOptions;
 import xenback.block.backend.LoopSource;
+import xenback.block.disk.DiskSource;
 import xenback.xen.XenException;
 import xenback.xen.host.HostXen;
 
@@ -35,7 +35,7 @@ final class HostServing implements Serving {
             try {
                 BlockEvents events = new BlockEvents(announcer);
                 BlockBackend backend = BlockBackend.start(
-                        xen, plan.kind(), BlockOptions.usual(), LoopSource.own(plan.io()), events::on);
+                        xen, plan.kind(), plan.offers(), LoopSource.own(plan.io()), DiskSource.TARGETS, events::on);
                 announcer.log("serving backend/" + plan.kind() + " of domain " + xen.domid());
                 return new HostServing(xen, backend);
             } catch (XenException e) {

@@ -12,7 +12,9 @@ import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
+import xenback.block.backend.BlockOptions;
 import xenback.block.nbd.NbdServer;
 import xenback.xen.XenException;
 import xenback.xen.io.EventLoop;
@@ -93,6 +95,9 @@ final class ServeCommand implements Callable<Integer> {
             description = "${COMPLETION-CANDIDATES}; auto is uring where the kernel allows it, else threads.")
     private EventLoop.Engine io = EventLoop.Engine.AUTO;
 
+    @Mixin
+    private Offers offers = new Offers();
+
     ServeCommand(XenbackCommand xenback, Serving.Starter starter, Screen screen) {
         this.xenback = xenback;
         this.starter = starter;
@@ -130,11 +135,12 @@ final class ServeCommand implements Callable<Integer> {
 
     /** Everything that can be wrong with what was typed or with the stores is found here, before anything starts. */
     private ServePlan plan() throws UserError {
+        BlockOptions offered = offers.options();
         XenChoice settled = xen.settle(XenChoice.HYPERVISOR_TYPE);
-        return settled == XenChoice.HOST ? hostPlan() : embeddedPlan();
+        return settled == XenChoice.HOST ? hostPlan(offered) : embeddedPlan(offered);
     }
 
-    private ServePlan hostPlan() throws UserError {
+    private ServePlan hostPlan(BlockOptions offered) throws UserError {
         if (!disks.isEmpty() || create != null || nbdSocket != null || nbdTcp != null) {
             throw UserError.usage(
                     "--disk, --create, --nbd-socket and --nbd-tcp are for the embedded Xen (--xen embedded);"
@@ -144,10 +150,10 @@ final class ServeCommand implements Callable<Integer> {
         if (!KINDS.contains(kind)) {
             throw UserError.usage("--kind " + kind + ": known are " + String.join(", ", KINDS));
         }
-        return new ServePlan(List.of(), XenChoice.HOST, kind, io, List.of(), xenback.verbosity());
+        return new ServePlan(List.of(), XenChoice.HOST, kind, io, offered, List.of(), xenback.verbosity());
     }
 
-    private ServePlan embeddedPlan() throws UserError {
+    private ServePlan embeddedPlan(BlockOptions offered) throws UserError {
         if (disks.isEmpty()) {
             throw UserError.usage("no --disk; write it as --disk disk.img,raw,xvda,w");
         }
@@ -162,7 +168,7 @@ final class ServeCommand implements Callable<Integer> {
         } else {
             DiskPreflight.checkOrCreate(specs, ByteSize.parse(create));
         }
-        return new ServePlan(List.copyOf(specs), XenChoice.EMBEDDED, kind, io, addresses, xenback.verbosity());
+        return new ServePlan(List.copyOf(specs), XenChoice.EMBEDDED, kind, io, offered, addresses, xenback.verbosity());
     }
 
     private List<SocketAddress> addresses() throws UserError {

@@ -3,6 +3,7 @@ package xenback.daemon;
 import java.net.SocketAddress;
 import java.net.UnixDomainSocketAddress;
 import java.util.List;
+import xenback.block.backend.BlockOptions;
 import xenback.xen.io.EventLoop;
 
 /**
@@ -10,6 +11,7 @@ import xenback.xen.io.EventLoop;
  *
  * @param xen host or embedded, never auto
  * @param kind the host's backend directory to serve, such as {@code vbd}
+ * @param offers what the guests' disks may use of blkif
  * @param nbdAddresses where NBD listens: unix sockets and TCP addresses; empty until {@link #below} chose one
  * @param verbosity how often {@code -v} was given
  */
@@ -18,6 +20,7 @@ record ServePlan(
         XenChoice xen,
         String kind,
         EventLoop.Engine io,
+        BlockOptions offers,
         List<SocketAddress> nbdAddresses,
         int verbosity) {
 
@@ -27,6 +30,12 @@ record ServePlan(
             return this;
         }
         return new ServePlan(
-                disks, xen, kind, io, List.of(UnixDomainSocketAddress.of(runDir.socket("nbd.sock"))), verbosity);
+                disks,
+                xen,
+                kind,
+                io,
+                offers,
+                List.of(UnixDomainSocketAddress.of(runDir.socket("nbd.sock"))),
+                verbosity);
     }
 }

@@ -1,7 +1,5 @@
 package xenback.block.backend;
 
-import java.nio.file.InvalidPathException;
-import java.nio.file.Path;
 import java.util.Collections;
 import java.util.EnumSet;
 import java.util.LinkedHashMap;
@@ -11,6 +9,7 @@ import java.util.Set;
 import java.util.concurrent.CopyOnWriteArrayList;
 import org.jspecify.annotations.Nullable;
 import xenback.block.disk.Disk;
+import xenback.block.disk.DiskSource;
 import xenback.block.disk.FileDisk;
 import xenback.block.protocol.Blkif;
 import xenback.block.protocol.BlkifLayout;
@@ -20,7 +19,6 @@ import xenback.xen.Xen;
 import xenback.xen.XenException;
 import xenback.xen.bus.BackendBus;
 import xenback.xen.bus.BackendDriver;
-import xenback.xen.io.NativeFile;
 import xenback.xen.store.StorePath;
 import xenback.xen.store.XenStore;
 
@@ -35,22 +33,30 @@ public final class BlockBackend implements AutoCloseable {
     private final Xen xen;
     private final BlockOptions options;
     private final LoopSource loops;
+    private final DiskSource disks;
     private final BlockEvent.Listener listener;
     private final List<Row> rows = new CopyOnWriteArrayList<>();
     private @Nullable BackendBus bus;
 
-    private BlockBackend(Xen xen, BlockOptions options, LoopSource loops, BlockEvent.Listener listener) {
+    private BlockBackend(
+            Xen xen, BlockOptions options, LoopSource loops, DiskSource disks, BlockEvent.Listener listener) {
         this.xen = xen;
         this.options = options;
         this.loops = loops;
+        this.disks = disks;
         this.listener = listener;
     }
 
-    /** Starts to serve one kind in the domain that {@code xen} stands for; each queue lives on a loop from {@code loops}. */
+    /** Starts to serve one kind in the domain that {@code xen} stands for; each queue lives on a loop from {@code loops}, each store is opened by {@code disks}. */
     public static BlockBackend start(
-            Xen xen, String kind, BlockOptions options, LoopSource loops, BlockEvent.Listener listener)
+            Xen xen,
+            String kind,
+            BlockOptions options,
+            LoopSource loops,
+            DiskSource disks,
+            BlockEvent.Listener listener)
             throws XenException {
-        BlockBackend backend = new BlockBackend(xen, options, loops, listener);
+        BlockBackend backend = new BlockBackend(xen, options, loops, disks, listener);
         backend.bus = BackendBus.start(xen, kind, backend::attach);
         return backend;
     }
@@ -137,15 +143,8 @@ public final class BlockBackend implements AutoCloseable {
                     | (readOnly ? Blkif.INFO_READONLY : 0);
             boolean direct =
                     store.read(node.child("direct-io-safe")).orElse("0").equals("1");
-            Path path = path(params);
             try {
-                if (!path.isAbsolute()) {
-                    throw new XenException(
-                            Errno.EINVAL,
-                            address.xenbusPath()
-                                    + ": params must be the absolute path of an image file or block device");
-                }
-                Disk opened = FileDisk.open(path, new FileDisk.Options(readOnly, direct, options.ownSectorSize()));
+                Disk opened = disks.open(params, new FileDisk.Options(readOnly, direct, options.ownSectorSize()));
                 disk = opened;
                 rows.add(new Row(name, address.frontendDomid(), address.devid(), opened, counters));
                 tell(new BlockEvent.Attached(
@@ -159,7 +158,7 @@ public final class BlockBackend implements AutoCloseable {
                 tell(new BlockEvent.CannotOpen(
                         name,
                         address.xenbusPath(),
-                        NativeFile.deviceOf(path),
+                        DiskSource.deviceOf(params),
                         e.errno().number(),
                         String.valueOf(e.getMessage())));
                 throw e;
@@ -299,15 +298,6 @@ public final class BlockBackend implements AutoCloseable {
                 throw new XenException(Errno.ENXIO, name + ": its store is not open");
             }
             return open;
-        }
-
-        /** The qdisk and tap kinds put the format before the target; libxl spells raw "aio". */
-        private static Path path(String params) throws XenException {
-            try {
-                return Path.of(params.startsWith("aio:") || params.startsWith("raw:") ? params.substring(4) : params);
-            } catch (InvalidPathException e) { // a NUL in it
-                throw new XenException(Errno.EINVAL, "params cannot be a path", e);
-            }
         }
 
         private void tell(BlockEvent event) {

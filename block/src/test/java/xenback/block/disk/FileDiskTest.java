@@ -286,6 +286,14 @@ class FileDiskTest {
         }
     }
 
+    /** A device's file lies on a devtmpfs, which calls itself a tmpfs: reading it inline would hold up the loop. */
+    @Test
+    void doesNotTakeADeviceForAFileInMemory() throws Exception {
+        try (NativeFile device = NativeFile.open(loopDevice(image("disk.img", MIB)))) {
+            assertThat(device.inMemory()).isFalse();
+        }
+    }
+
     @Test
     void namesTheDeviceOfAPathAsTheKernelDoes() throws Exception {
         Path device = loopDevice(image("disk.img", MIB));

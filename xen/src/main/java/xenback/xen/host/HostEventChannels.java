@@ -37,10 +37,16 @@ final class HostEventChannels implements EventChannels {
     // The loop's: what was read, and the port that is written or notified.
     private final MemorySegment delivered = arena.allocate(4L * PORTS_PER_READ, 4);
     private final MemorySegment argument = arena.allocate(4, 4);
-    private final Completion onReadable = this::onReadable;
+    private final MemorySegment unmasked = arena.allocate(4L * PORTS_PER_READ, 4);
+    private final Completion onDelivered = this::onDelivered;
     private @Nullable EventLoop loop;
     private EventLoop.@Nullable TurnEnd onEvent;
-    private boolean readable;
+
+    /** Ports in {@code delivered} that nobody has taken yet, from {@code takenCount} on. */
+    private int deliveredCount;
+
+    private int takenCount;
+    private int unmaskedCount;
 
     // Under the lock of this object.
     private final BitSet own = new BitSet();
@@ -62,7 +68,7 @@ final class HostEventChannels implements EventChannels {
         loop.execute(() -> {
             this.loop = loop;
             this.onEvent = onEvent;
-            loop.poll(device.fd(), EventLoop.POLLIN, onReadable, 0);
+            awaitEvents(loop);
         });
     }
 
@@ -105,23 +111,28 @@ final class HostEventChannels implements EventChannels {
 
     @Override
     public int takePending(int[] ports) {
+        int count = Math.min(ports.length, deliveredCount - takenCount);
+        for (int i = 0; i < count; i++) {
+            ports[i] = delivered.get(ValueLayout.JAVA_INT, 4L * takenCount++);
+        }
         EventLoop listening = loop;
-        if (!readable || listening == null) {
-            return 0;
+        if (count > 0 && takenCount == deliveredCount && listening != null) {
+            awaitEvents(listening);
         }
-        readable = false;
-        int bytes = device.read(delivered, 4 * Math.min(ports.length, PORTS_PER_READ));
-        for (int at = 0; at < bytes; at += 4) {
-            ports[at / 4] = delivered.get(ValueLayout.JAVA_INT, at);
-        }
-        listening.poll(device.fd(), EventLoop.POLLIN, onReadable, 0);
-        return Math.max(0, bytes / 4);
+        return count;
     }
 
+    /** Together with the next wait for events: a system call of its own would cost a PV domain as much as the request. */
     @Override
     public void unmask(int port) {
-        argument.set(ValueLayout.JAVA_INT, 0, port);
-        device.write(argument, 4);
+        EventLoop listening = loop;
+        if (listening == null) {
+            throw new IllegalStateException("nobody listens on these event channels");
+        }
+        // Each call has its own place until the kernel has surely read it: after as many turns as there are places.
+        long at = 4L * (unmaskedCount++ % PORTS_PER_READ);
+        unmasked.set(ValueLayout.JAVA_INT, at, port);
+        listening.writeDevice(device, unmasked.asSlice(at, 4), 4);
     }
 
     @Override
@@ -141,12 +152,27 @@ final class HostEventChannels implements EventChannels {
         arena.close();
     }
 
-    private void onReadable(int tag, int result) {
+    private void awaitEvents(EventLoop listening) {
+        takenCount = 0;
+        deliveredCount = 0;
+        listening.readDevice(device, delivered, 4 * PORTS_PER_READ, onDelivered, 0);
+    }
+
+    private void onDelivered(int tag, int bytes) {
         EventLoop listening = loop;
         EventLoop.TurnEnd work = onEvent;
-        if (listening != null && work != null) {
-            readable = true;
+        if (listening == null || work == null) {
+            return;
+        }
+        takenCount = 0;
+        deliveredCount = Math.max(0, bytes / 4);
+        if (deliveredCount > 0) {
             listening.atTurnEnd(work);
+        } else if (bytes == -Errno.EAGAIN.number() || bytes == -Errno.EINTR.number()) {
+            awaitEvents(listening);
+        } else {
+            System.getLogger(HostEventChannels.class.getName())
+                    .log(System.Logger.Level.ERROR, "{0}: no more events: errno {1}", DEVICE, -bytes);
         }
     }
 

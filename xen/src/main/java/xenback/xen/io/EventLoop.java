@@ -99,6 +99,9 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
     private TurnEnd[] turnEnds = new TurnEnd[16];
     private int turnEndCount;
 
+    /** How many of them were called in the pass that is under way, this one included; 0 between passes. */
+    private int turnEndsCalled;
+
     /** Work for the next turn, after operations have had theirs. */
     private TurnEnd[] postponed = new TurnEnd[16];
 
@@ -108,6 +111,9 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
     private int[] readySlots = new int[64];
     private int[] readyResults = new int[64];
     private int readyCount;
+
+    /** How many of them were told in the step that is under way; 0 between steps. */
+    private int readyDispatched;
 
     EventLoop(String name) throws XenException {
         this.name = name;
@@ -146,8 +152,25 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
     /** Makes a file's data durable ({@code fdatasync}). */
     public abstract void fdatasync(NativeFile file, Completion done, int tag);
 
+    /** Delivers a result in the next step, as if an operation had been started that was done at once. */
+    public final void completeSoon(Completion done, int tag, int result) {
+        completeLater(takeSlot(done, tag), result);
+    }
+
     /** Waits once until {@code fd} is ready for {@code events}; the result is the mask of what it is ready for. */
     public abstract void poll(int fd, int events, Completion done, int tag);
+
+    /**
+     * Waits until a device that does not block has something to read, and reads it: one system call less than a poll and a
+     * read. The result is the count of bytes; the memory belongs to the operation until then.
+     */
+    public abstract void readDevice(DeviceFile device, MemorySegment into, int length, Completion done, int tag);
+
+    /**
+     * Writes to a device that does not block, in this turn or with the next system call of the loop; nobody is told how it
+     * went. The memory is read any time before the next completion of an operation that is started after this.
+     */
+    public abstract void writeDevice(DeviceFile device, MemorySegment from, int length);
 
     /** Receives from a socket into one piece of memory; 0 is the end of the stream. */
     public abstract void recv(int fd, MemorySegment into, long offset, int length, Completion done, int tag);
@@ -214,6 +237,20 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
     /** True on the loop's thread. */
     public final boolean inLoop() {
         return Thread.currentThread() == thread;
+    }
+
+    /**
+     * True if there is something to do before the loop waits, besides the completion or turn end that asks: results at hand,
+     * tasks, signals, work listed for this turn or the next. Who defers to that work and wants a word after it lists itself
+     * ({@link #atTurnEnd}, {@link #atNextTurn}). On the loop's thread; no system call.
+     */
+    public final boolean hasWork() {
+        return readyCount > readyDispatched
+                || turnEndCount > turnEndsCalled
+                || postponedCount > 0
+                || !tasks.isEmpty()
+                || signals.get() != null
+                || hasCompletions();
     }
 
     /**
@@ -293,6 +330,9 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
     /** Submits what was started and dispatches what completed. Waits for something if {@code wait}. */
     abstract void step(boolean wait);
 
+    /** True if results lie ready that a step would dispatch without a system call. */
+    abstract boolean hasCompletions();
+
     /** Gives back what {@link #open} made. */
     abstract void closeEngine();
 
@@ -335,16 +375,23 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
         readyResults[readyCount++] = result;
     }
 
-    /** Dispatches what {@link #completeLater} kept up to now; what is added meanwhile stays for the next step. */
-    final void dispatchReady() {
+    /**
+     * Dispatches what {@link #completeLater} kept up to now; what is added meanwhile stays for the next step.
+     *
+     * @return true if there was something
+     */
+    final boolean dispatchReady() {
         int count = readyCount;
-        for (int i = 0; i < count; i++) {
-            complete(readySlots[i], readyResults[i]);
+        while (readyDispatched < count) {
+            int next = readyDispatched++;
+            complete(readySlots[next], readyResults[next]);
         }
         int added = readyCount - count;
         System.arraycopy(readySlots, count, readySlots, 0, added);
         System.arraycopy(readyResults, count, readyResults, 0, added);
         readyCount = added;
+        readyDispatched = 0;
+        return count > 0;
     }
 
     private static EventLoop begin(EventLoop loop) throws XenException {
@@ -379,11 +426,7 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
                 }
                 endTurn();
             }
-            step(readyCount == 0
-                    && turnEndCount == 0
-                    && postponedCount == 0
-                    && tasks.isEmpty()
-                    && signals.get() == null);
+            step(!hasWork());
             for (int i = 0; i < postponedCount; i++) {
                 atTurnEnd(postponed[i]);
             }
@@ -437,8 +480,8 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
     private void endTurn() {
         // Only what is listed now: work that lists itself again must not keep the loop from its completions.
         int due = turnEndCount;
-        for (int i = 0; i < due; i++) {
-            TurnEnd task = turnEnds[i];
+        while (turnEndsCalled < due) {
+            TurnEnd task = turnEnds[turnEndsCalled++];
             task.listed = false;
             try {
                 task.endTurn();
@@ -448,6 +491,7 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
         }
         System.arraycopy(turnEnds, due, turnEnds, 0, turnEndCount - due);
         turnEndCount -= due;
+        turnEndsCalled = 0;
     }
 
     /** Our own fault: said in full, and the loop goes on, for other disks live on it. */

@@ -40,6 +40,7 @@ final class Libc {
     private static final MethodHandle FCNTL = bind("fcntl", INT, 2, INT, INT, LONG);
     private static final MethodHandle IOCTL = bind("ioctl", INT, 2, INT, LONG, LONG);
     private static final MethodHandle STATX = bind("statx", INT, INT, LONG, INT, INT, LONG);
+    private static final MethodHandle FSTATFS = bind("fstatfs", INT, INT, LONG);
     private static final MethodHandle EVENTFD = bind("eventfd", INT, INT, INT);
     private static final MethodHandle POLL = bind("poll", INT, LONG, LONG, INT);
     private static final MethodHandle MMAP = bind("mmap", LONG, LONG, LONG, INT, INT, INT, LONG);
@@ -188,6 +189,14 @@ final class Libc {
     static int statx(MemorySegment state, int fd, MemorySegment path, int flags, int mask, MemorySegment buffer) {
         try {
             return result(state, (int) STATX.invokeExact(state, fd, path.address(), flags, mask, buffer.address()));
+        } catch (Throwable e) {
+            throw unexpected(e);
+        }
+    }
+
+    static int fstatfs(MemorySegment state, int fd, MemorySegment buffer) {
+        try {
+            return result(state, (int) FSTATFS.invokeExact(state, fd, buffer.address()));
         } catch (Throwable e) {
             throw unexpected(e);
         }

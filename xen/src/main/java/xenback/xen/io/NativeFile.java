@@ -57,7 +57,13 @@ public final class NativeFile implements AutoCloseable {
     private static final int SEEK_DATA = 3;
     private static final int SEEK_HOLE = 4;
 
-    // struct statx (linux/stat.h), 256 bytes.
+    // struct statfs (asm-generic/statfs.h, 64-bit): f_type, a long, is the first field. Numbers of linux/magic.h.
+    private static final int STATFS_BYTES = 120;
+    private static final long TMPFS_MAGIC = 0x01021994L;
+    private static final long RAMFS_MAGIC = 0x858458F6L;
+
+    // struct statx (linux/stat.h)
+    private static final int STATX_BYTES = 256;
     private static final int AT_EMPTY_PATH = 0x1000;
     private static final int STATX_BASIC_STATS = 0x7FF;
     private static final int STATX_DIOALIGN = 0x2000;
@@ -74,11 +80,13 @@ public final class NativeFile implements AutoCloseable {
     private final Path path;
     private final int fd;
     private final boolean direct;
+    private final boolean inMemory;
 
     private NativeFile(Path path, int fd, boolean direct) {
         this.path = path;
         this.fd = fd;
         this.direct = direct;
+        inMemory = isInMemory(fd);
     }
 
     /** Opens; the exception carries the errno and names the path. */
@@ -131,6 +139,11 @@ public final class NativeFile implements AutoCloseable {
         return direct;
     }
 
+    /** True for a file of a tmpfs or ramfs: its reads and writes wait for no device (but, as all memory, for swap). */
+    public boolean inMemory() {
+        return inMemory;
+    }
+
     /**
      * What is known of an open file.
      *
@@ -154,16 +167,8 @@ public final class NativeFile implements AutoCloseable {
     /** Asks the kernel what this is. */
     public Status status() throws XenException {
         try (Arena arena = Arena.ofConfined()) {
-            MemorySegment statx = arena.allocate(256, 8);
-            Native.check(
-                    path + ": statx",
-                    (scratch, state) -> Libc.statx(
-                            state,
-                            fd,
-                            scratch.allocateFrom(""),
-                            AT_EMPTY_PATH,
-                            STATX_BASIC_STATS | STATX_DIOALIGN,
-                            statx));
+            MemorySegment statx = arena.allocate(STATX_BYTES, 8);
+            Native.check(path + ": statx", (scratch, state) -> statx(scratch, state, fd, statx));
             Kind kind = kind(Short.toUnsignedInt(statx.get(ValueLayout.JAVA_SHORT, STATX_MODE_AT)));
             boolean device = kind == Kind.BLOCK_DEVICE;
             long number = device
@@ -251,6 +256,27 @@ public final class NativeFile implements AutoCloseable {
             Native.check(path + ": ioctl", (scratch, state) -> Libc.ioctl(state, fd, request, value.address()));
             return value.get(ValueLayout.JAVA_LONG, 0); // the int-valued ones leave the upper half zero
         }
+    }
+
+    /** A device's file lies on a devtmpfs, which looks like a tmpfs; what the device holds does not. */
+    private static boolean isInMemory(int fd) {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment state = Libc.newState(arena);
+            MemorySegment statfs = arena.allocate(STATFS_BYTES, 8);
+            if (Libc.fstatfs(state, fd, statfs) < 0) {
+                return false;
+            }
+            long type = statfs.get(ValueLayout.JAVA_LONG, 0);
+            MemorySegment statx = arena.allocate(STATX_BYTES, 8);
+            return (type == TMPFS_MAGIC || type == RAMFS_MAGIC)
+                    && statx(arena, state, fd, statx) == 0
+                    && kind(Short.toUnsignedInt(statx.get(ValueLayout.JAVA_SHORT, STATX_MODE_AT))) == Kind.REGULAR;
+        }
+    }
+
+    private static int statx(Arena scratch, MemorySegment state, int fd, MemorySegment statx) {
+        return Libc.statx(
+                state, fd, scratch.allocateFrom(""), AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_DIOALIGN, statx);
     }
 
     private static long deviceNumber(MemorySegment statx, int majorAt, int minorAt) {

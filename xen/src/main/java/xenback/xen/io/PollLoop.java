@@ -25,6 +25,7 @@ final class PollLoop extends EventLoop {
 
     private enum Kind {
         POLL,
+        READ,
         RECV,
         SEND,
         ACCEPT
@@ -81,6 +82,16 @@ final class PollLoop extends EventLoop {
     }
 
     @Override
+    public void readDevice(DeviceFile device, MemorySegment into, int length, Completion done, int tag) {
+        add(Kind.READ, device.fd(), POLLIN, takeSlot(done, tag), into.address(), length, none);
+    }
+
+    @Override
+    public void writeDevice(DeviceFile device, MemorySegment from, int length) {
+        device.write(from, length);
+    }
+
+    @Override
     public void recv(int fd, MemorySegment into, long offset, int length, Completion done, int tag) {
         long address = into.address() + Objects.checkFromIndexSize(offset, length, into.byteSize());
         add(Kind.RECV, fd, POLLIN, takeSlot(done, tag), address, length, none);
@@ -101,7 +112,7 @@ final class PollLoop extends EventLoop {
     @Override
     void step(boolean wait) {
         dispatchReady();
-        int timeout = wait && !pool.hasResults() ? -1 : 0;
+        int timeout = wait && !hasCompletions() ? -1 : 0;
         int ready = Libc.poll(state, pollfds, count, timeout);
         if (ready < 0 && ready != -Errno.EINTR.number()) {
             throw new IllegalStateException("poll: errno " + -ready);
@@ -119,6 +130,11 @@ final class PollLoop extends EventLoop {
     }
 
     @Override
+    boolean hasCompletions() {
+        return pool.hasResults();
+    }
+
+    @Override
     void closeEngine() {
         pool.close();
         arena.close();
@@ -128,6 +144,7 @@ final class PollLoop extends EventLoop {
         int fd = pollfds.get(ValueLayout.JAVA_INT, (long) POLLFD_BYTES * index);
         int result = switch (kinds[index]) {
             case POLL -> revents;
+            case READ -> (int) Libc.read(state, fd, addresses[index], lengths[index]);
             case RECV -> (int) Libc.recv(state, fd, addresses[index], lengths[index], UringLayout.MSG_DONTWAIT);
             case SEND -> send(fd, lists[index]);
             case ACCEPT -> accept(fd, revents);

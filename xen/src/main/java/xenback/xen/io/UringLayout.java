@@ -25,6 +25,13 @@ final class UringLayout {
 
     static final int FEATURE_SINGLE_MMAP = 1;
     static final int FEATURE_NODROP = 1 << 1;
+    static final int FEATURE_CQE_SKIP = 1 << 11;
+
+    /** In an entry's flags: the next one starts when this one has succeeded, and is cancelled if it fails. */
+    static final int SQE_IO_LINK = 1 << 2;
+
+    /** In an entry's flags: no completion is posted for a success (FEATURE_CQE_SKIP, Linux 5.17). */
+    static final int SQE_CQE_SKIP_SUCCESS = 1 << 6;
 
     static final int SETUP_CQSIZE = 1 << 3;
     static final int SETUP_CLAMP = 1 << 4;
@@ -39,7 +46,7 @@ final class UringLayout {
 
     // struct io_uring_sqe
     static final int SQE_BYTES = 64;
-    static final int SQE_OPCODE = 0; // u8, then flags u8 and ioprio u16
+    static final int SQE_OPCODE = 0; // u8, then flags u8 at bit 8 and ioprio u16
     static final int SQE_FD = 4; // s32
     static final int SQE_OFF = 8; // u64
     static final int SQE_ADDR = 16; // u64

@@ -27,6 +27,9 @@ import xenback.xen.io.EventLoop.Engine;
 
 /** Both engines keep the same promises, so every test runs on both. io_uring is required here, not optional. */
 class EventLoopTest {
+    /** A tmpfs, on every Linux with a C library that has shm_open. */
+    private static final Path MEMORY = Path.of("/dev/shm");
+
     @TempDir
     Path dir;
 
@@ -76,6 +79,53 @@ class EventLoopTest {
                     .isZero();
             assertThat(result(loop, done -> loop.writev(file, list, 0, done, 1)))
                     .isEqualTo(-Errno.EBADF.number());
+        }
+    }
+
+    @Test
+    void knowsWhichFilesLieInMemory() throws Exception {
+        Path inMemory = Files.createTempFile(MEMORY, "xenback", "");
+        try (NativeFile memory = NativeFile.open(inMemory);
+                NativeFile disk = NativeFile.open(Path.of(System.getProperty("java.home"), "release"))) {
+            assertThat(memory.inMemory()).isTrue();
+            assertThat(disk.inMemory()).isFalse();
+        } finally {
+            Files.delete(inMemory);
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource(names = {"URING", "THREADS"})
+    void readsAFileInMemoryAsAnyOther(Engine engine) throws Exception {
+        Path path = Files.write(Files.createTempFile(MEMORY, "xenback", ""), new byte[] {1, 2, 3, 4, 5});
+        try (EventLoop loop = EventLoop.start("test", engine);
+                Arena arena = Arena.ofShared();
+                NativeFile file = NativeFile.open(path)) {
+            MemorySegment memory = arena.allocate(16);
+            ScatterList list = new ScatterList(2, arena);
+            list.add(memory, 0, 1);
+            list.add(memory, 8, 3);
+            assertThat(result(loop, done -> loop.readv(file, list, 1, done, 1))).isEqualTo(4);
+            assertThat(memory.get(ValueLayout.JAVA_BYTE, 0)).isEqualTo((byte) 2);
+            assertThat(memory.asSlice(8, 3).toArray(ValueLayout.JAVA_BYTE)).containsExactly(3, 4, 5);
+            assertThat(result(loop, done -> loop.readv(file, list, 3, done, 1)))
+                    .as("short")
+                    .isEqualTo(2);
+            assertThat(result(loop, done -> loop.readv(file, list, 5, done, 1)))
+                    .as("at the end")
+                    .isZero();
+            assertThat(result(loop, done -> loop.readv(file, list, -1, done, 1)))
+                    .as("nowhere")
+                    .isEqualTo(-Errno.EINVAL.number());
+            CompletableFuture<Boolean> inside = new CompletableFuture<>();
+            loop.execute(() -> {
+                boolean[] starting = {true};
+                loop.readv(file, list, 0, (tag, result) -> inside.complete(starting[0]), 0);
+                starting[0] = false;
+            });
+            assertThat(inside.get(10, TimeUnit.SECONDS)).as("told inside").isFalse();
+        } finally {
+            Files.delete(path);
         }
     }
 
@@ -191,6 +241,34 @@ class EventLoopTest {
         }
     }
 
+    /** A fifo open at both ends, as a device that has nothing to read until something is written to it. */
+    @ParameterizedTest
+    @EnumSource(names = {"URING", "THREADS"})
+    void readsADeviceOnceItHasSomething(Engine engine) throws Exception {
+        Path fifo = dir.resolve("fifo-" + engine);
+        assertThat(new ProcessBuilder("mkfifo", fifo.toString()).start().waitFor())
+                .isZero();
+        try (EventLoop loop = EventLoop.start("test", engine);
+                Arena arena = Arena.ofShared();
+                DeviceFile device = DeviceFile.open(fifo)) {
+            MemorySegment from = arena.allocate(8);
+            MemorySegment into = arena.allocate(64);
+            for (int round = 1; round < 600; round++) { // more than the submission queue has entries
+                int value = round;
+                CompletableFuture<Integer> read = new CompletableFuture<>();
+                loop.execute(() -> loop.readDevice(device, into, 64, (tag, count) -> read.complete(count), 7));
+                loop.call(() -> 0);
+                assertThat(read).as("nothing is there yet").isNotDone();
+                loop.execute(() -> {
+                    from.set(ValueLayout.JAVA_INT, 0, value);
+                    loop.writeDevice(device, from, 4);
+                });
+                assertThat(read.get(10, TimeUnit.SECONDS)).isEqualTo(4);
+                assertThat(into.get(ValueLayout.JAVA_INT, 0)).isEqualTo(value);
+            }
+        }
+    }
+
     @ParameterizedTest
     @EnumSource(names = {"URING", "THREADS"})
     void runsTasksInOrderAndTurnEndsOnce(Engine engine) throws Exception {
@@ -212,6 +290,92 @@ class EventLoopTest {
                 loop.execute(() -> seen.complete(order.toString() + ends.get()));
             });
             assertThat(seen.get(10, TimeUnit.SECONDS)).isEqualTo("ab1");
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource(names = {"URING", "THREADS"})
+    void saysThatNothingIsLeftToDoBesidesTheWorkThatAsks(Engine engine) throws Exception {
+        try (EventLoop loop = EventLoop.start("test", engine)) {
+            CompletableFuture<Boolean> seen = new CompletableFuture<>();
+            EventLoop.TurnEnd asking = turnEnd(() -> seen.complete(loop.hasWork()));
+            loop.execute(() -> loop.atTurnEnd(asking));
+            assertThat(seen.get(10, TimeUnit.SECONDS)).isFalse();
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource(names = {"URING", "THREADS"})
+    void saysWhatWorkItHasBeforeItWaits(Engine engine) throws Exception {
+        try (EventLoop loop = EventLoop.start("test", engine)) {
+            EventLoop.TurnEnd work = turnEnd(() -> {});
+            assertThat(workAfter(loop, () -> {})).as("nothing").isFalse();
+            assertThat(workAfter(loop, () -> loop.execute(() -> {})))
+                    .as("a task")
+                    .isTrue();
+            assertThat(workAfter(loop, () -> loop.signal(work))).as("a signal").isTrue();
+            assertThat(workAfter(loop, () -> loop.atTurnEnd(work)))
+                    .as("work for this turn")
+                    .isTrue();
+            assertThat(workAfter(loop, () -> loop.atNextTurn(work)))
+                    .as("work for the next turn")
+                    .isTrue();
+        }
+    }
+
+    @Test
+    void countsAResultThatIsAtHandAsWork() throws Exception {
+        try (EventLoop loop = EventLoop.start("test", Engine.URING);
+                Arena arena = Arena.ofShared();
+                NativeFile file =
+                        NativeFile.open(dir.resolve("f"), NativeFile.Mode.WRITE, NativeFile.Mode.CREATE_NEW)) {
+            ScatterList list = new ScatterList(1, arena);
+            list.add(arena.allocate(512), 0, 512);
+            CompletableFuture<Boolean> whenTold = new CompletableFuture<>();
+            Completion told = (tag, result) -> whenTold.complete(loop.hasWork());
+            assertThat(workAfter(loop, () -> loop.writev(file, list, 0, told, 0)))
+                    .as("before it is told")
+                    .isTrue();
+            assertThat(whenTold.get(10, TimeUnit.SECONDS))
+                    .as("while it is told")
+                    .isFalse();
+        }
+    }
+
+    /** Inline results beget inline operations for ever; an event that only the kernel knows of must still get its turn. */
+    @ParameterizedTest
+    @EnumSource(names = {"URING", "THREADS"})
+    void hearsOfEventsWhileWritesKeepItBusy(Engine engine) throws Exception {
+        EventFd event = EventFd.create();
+        try (EventLoop loop = EventLoop.start("test", engine);
+                Arena arena = Arena.ofShared();
+                NativeFile file =
+                        NativeFile.open(dir.resolve("f"), NativeFile.Mode.WRITE, NativeFile.Mode.CREATE_NEW)) {
+            ScatterList list = new ScatterList(1, arena);
+            list.add(arena.allocate(512), 0, 512);
+            CompletableFuture<Integer> woken = new CompletableFuture<>();
+            CompletableFuture<Boolean> ended = new CompletableFuture<>();
+            Completion again = new Completion() {
+                @Override
+                public void onCompletion(int count, int result) {
+                    if (woken.isDone()) {
+                        ended.complete(true);
+                        return;
+                    }
+                    if (count == 100) {
+                        event.signal(); // long after the wait for it has reached the kernel
+                    }
+                    loop.writev(file, list, 0, this, count + 1);
+                }
+            };
+            loop.execute(() -> {
+                loop.poll(event.fd(), EventLoop.POLLIN, (tag, events) -> woken.complete(events), 0);
+                loop.writev(file, list, 0, again, 0);
+            });
+            assertThat(woken.get(10, TimeUnit.SECONDS)).isPositive();
+            assertThat(ended.get(10, TimeUnit.SECONDS)).isTrue();
+        } finally {
+            event.close();
         }
     }
 
@@ -255,6 +419,23 @@ class EventLoopTest {
             assertThat(file.extentAt(131072, 1 << 20)).isEqualTo(65536);
             assertThat(file.extentAt(196608, 1000)).isEqualTo(-1000);
         }
+    }
+
+    private static EventLoop.TurnEnd turnEnd(Runnable work) {
+        return new EventLoop.TurnEnd() {
+            @Override
+            protected void endTurn() {
+                work.run();
+            }
+        };
+    }
+
+    /** What the loop says right after {@code cause}, in one task. */
+    private static boolean workAfter(EventLoop loop, Runnable cause) throws Exception {
+        return loop.call(() -> {
+            cause.run();
+            return loop.hasWork();
+        });
     }
 
     private interface Starter {

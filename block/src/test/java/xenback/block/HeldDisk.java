@@ -1,0 +1,175 @@
+package xenback.block;
+
+import java.lang.foreign.ValueLayout;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.CopyOnWriteArrayList;
+import xenback.block.disk.Disk;
+import xenback.block.disk.DiskQueue;
+import xenback.xen.io.Completion;
+import xenback.xen.io.EventLoop;
+import xenback.xen.io.ScatterList;
+
+/**
+ * A disk whose operations end when the test says so, each with the result that the test gives. What was started is told in
+ * words, such as {@code write 0+4096}, in order.
+ */
+public final class HeldDisk implements Disk {
+    public final List<String> started = new CopyOnWriteArrayList<>();
+
+    /** Results of operations that end at once, by the word they begin with; others are held. */
+    public volatile String doneAtOnce = "";
+
+    public volatile int result;
+    public volatile boolean readOnly;
+    public volatile boolean grantedPages;
+    public volatile long sizeBytes;
+    public volatile boolean grown;
+
+    private record Held(EventLoop loop, Completion done, int tag) {}
+
+    private final List<Held> held = new ArrayList<>();
+
+    public HeldDisk(long sizeBytes) {
+        this.sizeBytes = sizeBytes;
+    }
+
+    /** Ends the operation that was started as number {@code index}, from 0. */
+    public void end(int index, int withResult) {
+        Held one;
+        synchronized (held) {
+            one = held.get(index);
+        }
+        one.loop().execute(() -> one.done().onCompletion(one.tag(), withResult));
+    }
+
+    /** Waits until so many operations have been started. */
+    public void awaitStarted(int count) throws Exception {
+        Await.until(() -> started.size() >= count, () -> count + " operations, there are " + started);
+    }
+
+    @Override
+    public String name() {
+        return "held";
+    }
+
+    @Override
+    public long sizeBytes() {
+        return sizeBytes;
+    }
+
+    @Override
+    public boolean refreshSize(boolean mayShrink) {
+        boolean changed = grown;
+        grown = false;
+        return changed;
+    }
+
+    @Override
+    public int logicalBlockBytes() {
+        return 512;
+    }
+
+    @Override
+    public int physicalBlockBytes() {
+        return 512;
+    }
+
+    @Override
+    public boolean readOnly() {
+        return readOnly;
+    }
+
+    @Override
+    public boolean canFlush() {
+        return !readOnly;
+    }
+
+    @Override
+    public boolean canDiscard() {
+        return true;
+    }
+
+    @Override
+    public int discardGranularityBytes() {
+        return 4096;
+    }
+
+    @Override
+    public int discardAlignmentBytes() {
+        return 0;
+    }
+
+    @Override
+    public boolean canDiscardSecurely() {
+        return true;
+    }
+
+    @Override
+    public boolean canWriteZeroes() {
+        return false;
+    }
+
+    @Override
+    public boolean takesGrantedPages() {
+        return grantedPages;
+    }
+
+    @Override
+    public DiskQueue openQueue(EventLoop loop) {
+        return new Queue(loop);
+    }
+
+    @Override
+    public void close() {}
+
+    private final class Queue implements DiskQueue {
+        private final EventLoop loop;
+
+        Queue(EventLoop loop) {
+            this.loop = loop;
+        }
+
+        @Override
+        public void read(long offsetBytes, ScatterList into, Completion done, int tag) {
+            for (int i = 0; i < into.count(); i++) {
+                into.memory(i).asSlice(into.offset(i), into.length(i)).fill((byte) 0x5A);
+            }
+            start("read " + offsetBytes + "+" + into.totalBytes(), done, tag);
+        }
+
+        @Override
+        public void write(long offsetBytes, ScatterList from, Completion done, int tag) {
+            int first = Byte.toUnsignedInt(from.memory(0).get(ValueLayout.JAVA_BYTE, from.offset(0)));
+            start("write " + offsetBytes + "+" + from.totalBytes() + " of " + first, done, tag);
+        }
+
+        @Override
+        public void flush(Completion done, int tag) {
+            start("flush", done, tag);
+        }
+
+        @Override
+        public void discard(long offsetBytes, long lengthBytes, boolean secure, Completion done, int tag) {
+            start((secure ? "secure discard " : "discard ") + offsetBytes + "+" + lengthBytes, done, tag);
+        }
+
+        @Override
+        public void writeZeroes(long offsetBytes, long lengthBytes, boolean mayDiscard, Completion done, int tag) {
+            start("zeroes " + offsetBytes + "+" + lengthBytes, done, tag);
+        }
+
+        @Override
+        public void close() {}
+
+        private void start(String what, Completion done, int tag) {
+            synchronized (held) {
+                held.add(new Held(loop, done, tag));
+                started.add(what);
+            }
+            if (!doneAtOnce.isEmpty() && what.startsWith(doneAtOnce)) {
+                loop.completeSoon(done, tag, result);
+            }
+        }
+    }
+}
