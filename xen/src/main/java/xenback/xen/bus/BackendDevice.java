@@ -72,6 +72,11 @@ final class BackendDevice implements Control.Work {
 
     private boolean unannounced;
 
+    /** There may be an error node; at first perhaps one of a process before this. */
+    private boolean errorRecorded = true;
+
+    private boolean errorIsOver;
+
     /** What a device has once its directory was read. */
     private record Begun(StorePath frontend, StoreWatch watch, BackendDriver.Instance instance) {}
 
@@ -139,7 +144,7 @@ final class BackendDevice implements Control.Work {
             try {
                 Optional<Begun> ready = begin();
                 if (ready.isEmpty()) {
-                    gone = true;
+                    forget();
                     return;
                 }
                 settle();
@@ -147,7 +152,7 @@ final class BackendDevice implements Control.Work {
                 Effect effect = BackendMachine.next(seen, held);
                 LOG.log(Level.DEBUG, "{0}: {1}", address.xenbusPath(), effect);
                 if (effect == Effect.FORGET) {
-                    gone = true;
+                    forget();
                     return;
                 }
                 if (effect == Effect.NOTHING) {
@@ -195,6 +200,23 @@ final class BackendDevice implements Control.Work {
             directory.tell(owed);
             owed.clear();
         }
+        if (errorIsOver) {
+            clearError();
+        }
+    }
+
+    private void forget() throws StoreException {
+        clearError();
+        gone = true;
+    }
+
+    /** What went wrong is not so any more, or not of interest. */
+    private void clearError() throws StoreException {
+        if (errorRecorded) {
+            directory.clearError();
+            errorRecorded = false;
+        }
+        errorIsOver = false;
     }
 
     private Seen observe(Begun ready) throws StoreException {
@@ -303,6 +325,7 @@ final class BackendDevice implements Control.Work {
             held = held.with(Store.OPEN);
             updateAlarm.within(UPDATE_NANOS, pace.nanoTime());
             owed.put("store-status", "open");
+            errorIsOver = true;
         } catch (XenException e) {
             throwIfStoreFailed(e);
             held = held.with(Store.FAILED);
@@ -343,6 +366,7 @@ final class BackendDevice implements Control.Work {
     private void sayPublished() {
         if (!published) {
             published = true;
+            errorIsOver = true;
             instance().published();
         }
     }
@@ -398,6 +422,8 @@ final class BackendDevice implements Control.Work {
 
     /** Tells the toolstack what went wrong. Where there is no room for it (a quota), the device goes its way without. */
     private void record(String what) {
+        errorIsOver = false;
+        errorRecorded = true;
         try {
             directory.recordError(what);
         } catch (StoreException e) {
