@@ -213,6 +213,13 @@ public final class BlockBackend implements AutoCloseable {
             return set ? "1" : "0";
         }
 
+        @Override
+        public boolean isOutdated(StorePath frontend) throws XenException {
+            BlockSession running = session;
+            return running != null
+                    && !BlkifParameters.read(xen.store(), frontend, options).equals(running.parameters());
+        }
+
         /** Measures the store, takes back what it cannot do, and has pages given back that the guest does not use. */
         @Override
         public BackendDriver.Update update() throws XenException {

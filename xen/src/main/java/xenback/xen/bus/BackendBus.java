@@ -4,8 +4,10 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import xenback.xen.Errno;
 import xenback.xen.Xen;
 import xenback.xen.XenException;
+import xenback.xen.store.StoreException;
 import xenback.xen.store.StorePath;
 import xenback.xen.store.StoreWatch;
 import xenback.xen.store.XenStore;
@@ -146,26 +148,48 @@ public final class BackendBus implements AutoCloseable {
         return devices.containsKey(new Key(number(guest), number(devid)));
     }
 
-    /** Looks for devices that are not known. The toolstack may have written several in one transaction. */
+    /**
+     * Looks for devices that are not known: the toolstack may have written several in one transaction. The first time also
+     * for error nodes of devices that went while no process of ours was there; a device's thread removes them.
+     */
     private final class Scan implements Control.Work {
         private final Patience patience = new Patience();
         private final BoundedLog log = new BoundedLog(LOG, "backend/" + kind);
+        private boolean errorsSeen;
 
         @Override
         public long turn(int news) {
             try {
-                for (String guest : store.directory(directory)) {
-                    for (String devid : store.directory(directory.child(guest))) {
-                        if (!isKnown(guest, devid)) {
-                            onDevice(guest, devid);
-                        }
-                    }
+                look(directory);
+                if (!errorsSeen) {
+                    lookForErrors();
+                    errorsSeen = true;
                 }
                 patience.renew();
                 return Control.NO_ALARM;
             } catch (XenException | IllegalArgumentException e) {
                 log.warn(e.getMessage(), pace.nanoTime());
                 return patience.nextNanos();
+            }
+        }
+
+        private void look(StorePath top) throws StoreException {
+            for (String guest : store.directory(top)) {
+                for (String devid : store.directory(top.child(guest))) {
+                    if (!isKnown(guest, devid)) {
+                        onDevice(guest, devid);
+                    }
+                }
+            }
+        }
+
+        private void lookForErrors() throws StoreException {
+            try {
+                look(store.domainPath(domid).child("error").child("backend").child(kind));
+            } catch (StoreException e) {
+                if (e.errno() != Errno.EACCES) {
+                    throw e; // in a driver domain that may not have an error node there are none
+                }
             }
         }
 

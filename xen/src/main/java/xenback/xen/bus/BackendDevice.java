@@ -27,7 +27,10 @@ final class BackendDevice implements Control.Work {
     /** More steps than any way through the machine has; a guest that changes its mind faster waits for the next poke. */
     private static final int STEPS_PER_POKE = 16;
 
-    /** How long state 2 is held where no hotplug script speaks, so that libxl has certainly seen it, and 6 before removal. */
+    /**
+     * How long state 2 is held where no hotplug script speaks, so that libxl has certainly seen it, and 6 before removal; and
+     * how long a frontend has to follow its new nodes with its new state.
+     */
     private static final long DWELL_NANOS = Duration.ofSeconds(1).toNanos();
 
     /** How often the driver is asked for new values. */
@@ -52,6 +55,10 @@ final class BackendDevice implements Control.Work {
     private final Span atInitWait = new Span();
 
     private final Span atClosed = new Span();
+
+    /** Since when the frontend's nodes have named other rings than the session's. */
+    private final Span outdated = new Span();
+
     private final Alarm lookAlarm = new Alarm();
     private final Alarm updateAlarm = new Alarm();
     private final Patience patience = new Patience();
@@ -64,6 +71,11 @@ final class BackendDevice implements Control.Work {
     private final SequencedMap<String, String> unpublished = new LinkedHashMap<>();
 
     private boolean unannounced;
+
+    /** There may be an error node; at first perhaps one of a process before this. */
+    private boolean errorRecorded = true;
+
+    private boolean errorIsOver;
 
     /** What a device has once its directory was read. */
     private record Begun(StorePath frontend, StoreWatch watch, BackendDriver.Instance instance) {}
@@ -132,7 +144,7 @@ final class BackendDevice implements Control.Work {
             try {
                 Optional<Begun> ready = begin();
                 if (ready.isEmpty()) {
-                    gone = true;
+                    forget();
                     return;
                 }
                 settle();
@@ -140,7 +152,7 @@ final class BackendDevice implements Control.Work {
                 Effect effect = BackendMachine.next(seen, held);
                 LOG.log(Level.DEBUG, "{0}: {1}", address.xenbusPath(), effect);
                 if (effect == Effect.FORGET) {
-                    gone = true;
+                    forget();
                     return;
                 }
                 if (effect == Effect.NOTHING) {
@@ -188,6 +200,23 @@ final class BackendDevice implements Control.Work {
             directory.tell(owed);
             owed.clear();
         }
+        if (errorIsOver) {
+            clearError();
+        }
+    }
+
+    private void forget() throws StoreException {
+        clearError();
+        gone = true;
+    }
+
+    /** What went wrong is not so any more, or not of interest. */
+    private void clearError() throws StoreException {
+        if (errorRecorded) {
+            directory.clearError();
+            errorRecorded = false;
+        }
+        errorIsOver = false;
     }
 
     private Seen observe(Begun ready) throws StoreException {
@@ -198,6 +227,7 @@ final class BackendDevice implements Control.Work {
         }
         long now = pace.nanoTime();
         Seen seen = directory.look(ready.frontend(), atInitWait.hasLasted(DWELL_NANOS, now));
+        held = held.noting(seen);
         switch (seen.own()) {
             case UNKNOWN, INITIALISING -> atInitWait.end(); // the toolstack has written it anew
             case INIT_WAIT -> atInitWait.begin(now);
@@ -210,8 +240,34 @@ final class BackendDevice implements Control.Work {
         }
         if (held.connected() && seen.own() == XenbusState.CONNECTED) {
             sayPublished();
+            held = held.withOutdated(isOutdated(seen, ready, now));
+        } else {
+            outdated.end();
         }
         return seen;
+    }
+
+    /**
+     * New rings are believed at once of a frontend at 3, which says it last. At 4 it may be about to say 3, and to connect
+     * twice to one ring would repeat its requests: only what has been so for a while has had its 3, unseen.
+     */
+    private boolean isOutdated(Seen seen, Begun ready, long now) throws StoreException {
+        boolean ringsNamed = seen.frontend() == XenbusState.INITIALISED || seen.frontend() == XenbusState.CONNECTED;
+        if (!ringsNamed || !asksForNewRings(ready)) {
+            outdated.end();
+            return false;
+        }
+        outdated.begin(now);
+        return seen.frontend() == XenbusState.INITIALISED || outdated.hasLasted(DWELL_NANOS, now);
+    }
+
+    private static boolean asksForNewRings(Begun ready) throws StoreException {
+        try {
+            return ready.instance().isOutdated(ready.frontend());
+        } catch (XenException e) {
+            throwIfStoreFailed(e);
+            return false;
+        }
     }
 
     /** Nothing is left to do now; some things have their time. */
@@ -219,6 +275,9 @@ final class BackendDevice implements Control.Work {
         long now = pace.nanoTime();
         if (seen.own() == XenbusState.INIT_WAIT && !atInitWait.hasLasted(DWELL_NANOS, now)) {
             lookAlarm.within(atInitWait.left(DWELL_NANOS, now), now);
+        }
+        if (held.connected() && outdated.isBegun()) {
+            lookAlarm.within(outdated.left(DWELL_NANOS, now), now);
         }
         // In a driver domain nobody else removes a device that is at 6: libxl in domain 0 waits for it
         // (libxl_device.c),
@@ -266,6 +325,7 @@ final class BackendDevice implements Control.Work {
             held = held.with(Store.OPEN);
             updateAlarm.within(UPDATE_NANOS, pace.nanoTime());
             owed.put("store-status", "open");
+            errorIsOver = true;
         } catch (XenException e) {
             throwIfStoreFailed(e);
             held = held.with(Store.FAILED);
@@ -306,6 +366,7 @@ final class BackendDevice implements Control.Work {
     private void sayPublished() {
         if (!published) {
             published = true;
+            errorIsOver = true;
             instance().published();
         }
     }
@@ -314,6 +375,7 @@ final class BackendDevice implements Control.Work {
         held = held.withConnected(false);
         session = null;
         published = false;
+        outdated.end();
         forgetUpdate();
         instance().disconnect();
     }
@@ -360,6 +422,8 @@ final class BackendDevice implements Control.Work {
 
     /** Tells the toolstack what went wrong. Where there is no room for it (a quota), the device goes its way without. */
     private void record(String what) {
+        errorIsOver = false;
+        errorRecorded = true;
         try {
             directory.recordError(what);
         } catch (StoreException e) {

@@ -1,5 +1,6 @@
 package xenback.xen.bus;
 
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import xenback.xen.Errno;
@@ -16,6 +17,7 @@ import xenback.xen.store.XenStore;
  * (xenbus_client.c, __xenbus_switch_state).
  */
 final class BackendDirectory {
+    private static final String ERROR = "error";
     private static final String STATE = "state";
     private static final String ONLINE = "online";
     private static final String HOTPLUG_STATUS = "hotplug-status";
@@ -60,12 +62,13 @@ final class BackendDirectory {
             boolean online = access.read(backend.child(ONLINE)).orElse("0").equals("1");
             String hotplug = access.read(backend.child(HOTPLUG_STATUS)).orElse("");
             String peer = access.read(frontend.child(STATE)).orElse("");
+            boolean hotplugOver = switch (HotplugStatus.parse(hotplug)) {
+                case CONNECTED -> true;
+                case FAILED -> false; // for the script's reason, such as a store that another guest uses
+                case NONE -> dwelled;
+            };
             return new Seen(
-                    own.isPresent(),
-                    XenbusState.parse(own.orElse("")),
-                    XenbusState.parse(peer),
-                    online,
-                    HotplugStatus.parse(hotplug) == HotplugStatus.CONNECTED || dwelled);
+                    own.isPresent(), XenbusState.parse(own.orElse("")), XenbusState.parse(peer), online, hotplugOver);
         });
     }
 
@@ -116,12 +119,53 @@ final class BackendDirectory {
 
     /** Tells the toolstack what went wrong, where Linux' xenbus_dev_error does. */
     void recordError(String what) throws StoreException {
-        store.write(
-                store.domainPath(domid)
-                        .child("error")
-                        .child(address.xenbusPath())
-                        .child("error"),
-                what);
+        store.write(errorNode(), what);
+    }
+
+    /** Takes back what {@link #recordError} said, and the nodes above it that nothing else is below, up to {@code error}. */
+    void clearError() throws StoreException {
+        StorePath node = errorNode();
+        store.transaction(access -> {
+            // In a driver domain what is above may not be ours: then there is nothing of ours in it either.
+            if (readableChildren(access, node.parent()).contains(node.key()) && removed(access, node)) {
+                StorePath above = node.parent();
+                while (!above.key().equals(ERROR)
+                        && readableChildren(access, above).isEmpty()
+                        && removed(access, above)) {
+                    above = above.parent();
+                }
+            }
+            return true;
+        });
+    }
+
+    private StorePath errorNode() throws StoreException {
+        return store.domainPath(domid).child(ERROR).child(address.xenbusPath()).child(ERROR);
+    }
+
+    private static List<String> readableChildren(StoreAccess access, StorePath path) throws StoreException {
+        try {
+            return access.directory(path);
+        } catch (StoreException e) {
+            throwUnlessForbidden(e);
+            return List.of();
+        }
+    }
+
+    private static boolean removed(StoreAccess access, StorePath path) throws StoreException {
+        try {
+            access.remove(path);
+            return true;
+        } catch (StoreException e) {
+            throwUnlessForbidden(e);
+            return false;
+        }
+    }
+
+    private static void throwUnlessForbidden(StoreException e) throws StoreException {
+        if (e.errno() != Errno.EACCES && e.errno() != Errno.EPERM) {
+            throw e;
+        }
     }
 
     /** Removes the directory if the toolstack has asked for the end of the device and it is at its end. */

@@ -50,6 +50,15 @@ public interface BackendDriver {
         void published();
 
         /**
+         * True if the frontend's nodes, as they are now, name other rings than those of the session: then it is ended, and
+         * the new rings are connected to. Asked at looks while connected, because a frontend may have gone from 4 to 3 and
+         * back before anybody saw the 3. Nodes that do not make sense are no new rings: false, or an exception.
+         */
+        default boolean isOutdated(StorePath frontend) throws XenException {
+            return false;
+        }
+
+        /**
          * Which of our nodes have new values. Asked about once a second while the store is open, and soon after
          * {@link Session#changed}. What it returns is published if the device is connected, and kept until it could be; a
          * device that is not connected publishes the nodes of {@link #connect} when it is.

@@ -18,6 +18,10 @@ final class Span {
         begun = false;
     }
 
+    boolean isBegun() {
+        return begun;
+    }
+
     /** Nanoseconds until it will have been so for that long; 0 if it has. Only for what is so. */
     long left(long lengthNanos, long nowNanos) {
         return Math.max(0, lengthNanos - (nowNanos - sinceNanos));

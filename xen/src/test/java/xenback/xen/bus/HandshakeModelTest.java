@@ -108,7 +108,7 @@ class HandshakeModelTest {
                 storeTaken = false;
                 scriptEnded = true;
                 backendHeld = backendHeld.store() == Store.FAILED
-                        ? new BackendMachine.Held(Store.CLOSED, backendHeld.connected(), backendHeld.broken())
+                        ? backendHeld.with(Store.CLOSED)
                         : backendHeld; // the toolstack would attach the device anew
                 guestDies();
                 frontend = XenbusState.INITIALISING;
@@ -184,16 +184,12 @@ class HandshakeModelTest {
 
         private void backendLooks() {
             if (broken) {
-                backendHeld = new BackendMachine.Held(backendHeld.store(), backendHeld.connected(), true);
+                backendHeld = backendHeld.withBroken(true);
             }
-            backendIntent = BackendMachine.next(
-                    new BackendMachine.Seen(
-                            backendPresent,
-                            backend,
-                            frontendPresent ? frontend : XenbusState.UNKNOWN,
-                            online,
-                            scriptEnded),
-                    backendHeld);
+            BackendMachine.Seen seen = new BackendMachine.Seen(
+                    backendPresent, backend, frontendPresent ? frontend : XenbusState.UNKNOWN, online, scriptEnded);
+            backendHeld = backendHeld.noting(seen);
+            backendIntent = BackendMachine.next(seen, backendHeld);
         }
 
         private void backendActs() {
@@ -203,27 +199,26 @@ class HandshakeModelTest {
                 case FORGET -> check(!held.connected() && held.store() != Store.OPEN, "forgets what it holds");
                 case OFFER -> {
                     if (held.store() == Store.FAILED) {
-                        backendHeld = new BackendMachine.Held(Store.CLOSED, held.connected(), held.broken());
+                        backendHeld = held.with(Store.CLOSED);
                     }
                     backendSays(XenbusState.INIT_WAIT);
                 }
                 case OPEN_STORE -> {
                     check(held.store() == Store.CLOSED, "opens an open store");
-                    backendHeld = new BackendMachine.Held(
-                            storeTaken ? Store.FAILED : Store.OPEN, held.connected(), held.broken());
+                    backendHeld = held.with(storeTaken ? Store.FAILED : Store.OPEN);
                 }
                 case CONNECT -> backendConnects();
                 case DISCONNECT -> {
-                    backendHeld = new BackendMachine.Held(held.store(), false, held.broken());
+                    backendHeld = held.withConnected(false);
                     connectedRings = -1;
                 }
                 case MEND -> {
                     broken = false;
-                    backendHeld = new BackendMachine.Held(held.store(), false, false);
+                    backendHeld = held.withBroken(false);
                 }
                 case CLOSE_STORE -> {
                     check(!held.connected(), "closes the store under a session");
-                    backendHeld = new BackendMachine.Held(Store.CLOSED, false, held.broken());
+                    backendHeld = held.with(Store.CLOSED);
                 }
                 case SAY_CLOSING -> backendSays(XenbusState.CLOSING);
                 case SAY_CLOSED -> backendSays(XenbusState.CLOSED);
@@ -236,7 +231,7 @@ class HandshakeModelTest {
             check(!backendHeld.connected(), "connects twice");
             if (frontendHeld.prepared()) {
                 connectedRings = rings;
-                backendHeld = new BackendMachine.Held(backendHeld.store(), true, backendHeld.broken());
+                backendHeld = backendHeld.withConnected(true);
                 backendSays(XenbusState.CONNECTED);
             } else {
                 broken = true; // there are no such grants

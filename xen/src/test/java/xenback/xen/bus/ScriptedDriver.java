@@ -119,6 +119,16 @@ final class ScriptedDriver implements BackendDriver {
         }
 
         @Override
+        public boolean isOutdated(StorePath frontend) throws XenException {
+            check(connected, "asks for other rings than none");
+            String named = store.read(frontend.child("ring-ref")).orElse("");
+            if (named.isEmpty()) {
+                throw new XenException(Errno.EINVAL, "ring-ref is missing");
+            }
+            return !named.equals(ring);
+        }
+
+        @Override
         public Update update() {
             calls.add("update");
             check(opened, "asks a closed store for news");

@@ -123,6 +123,7 @@ final class StoreModel {
         private final String name;
         private final List<Watch> watches = new ArrayList<>();
         private final Set<String> unreadable = new LinkedHashSet<>();
+        private final Set<String> unwritable = new LinkedHashSet<>();
         private final List<Errno> failures = new ArrayList<>();
         private final TreeMap<Integer, Runnable> amid = new TreeMap<>();
         private boolean lost;
@@ -180,6 +181,11 @@ final class StoreModel {
 
         void denyReading(String path) {
             unreadable.add(path);
+        }
+
+        /** Writing there exceeds a quota. */
+        void refuseWriting(String path) {
+            unwritable.add(path);
         }
 
         void allowReading(String path) {
@@ -402,7 +408,10 @@ final class StoreModel {
                     .toList();
         }
 
-        void writeNow(StorePath path, String value) {
+        void writeNow(StorePath path, String value) throws StoreException {
+            if (client.unwritable.contains(path.text())) {
+                throw new StoreException(Errno.ENOSPC, "write " + path);
+            }
             view.write(path.text(), value);
             end();
         }
