@@ -157,6 +157,13 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
         completeLater(takeSlot(done, tag), result);
     }
 
+    /**
+     * Gives the space of a range back, or makes it read as zeroes, without bytes from the caller. What a file system or device
+     * cannot do is -EOPNOTSUPP. May take long, and never holds up other operations of the loop.
+     */
+    public abstract void changeSpace(
+            NativeFile file, SpaceChange change, long offsetBytes, long lengthBytes, Completion done, int tag);
+
     /** Waits once until {@code fd} is ready for {@code events}; the result is the mask of what it is ready for. */
     public abstract void poll(int fd, int events, Completion done, int tag);
 
@@ -183,6 +190,14 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
 
     /** Which engine this is, never {@link Engine#AUTO}. */
     public abstract Engine engine();
+
+    /**
+     * Has {@code done} told {@code result} from a later step, like an operation that was over at once: for a caller that
+     * promises that too. No allocation.
+     */
+    public final void answer(int result, Completion done, int tag) {
+        completeLater(takeSlot(done, tag), result);
+    }
 
     /** Runs {@code task} on the loop's thread soon; tasks run in the order given. Any thread. */
     public final void execute(Runnable task) {

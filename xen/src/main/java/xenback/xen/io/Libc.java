@@ -34,6 +34,7 @@ final class Libc {
     private static final MethodHandle PREADV = bind("preadv", LONG, INT, LONG, INT, LONG);
     private static final MethodHandle PWRITEV = bind("pwritev", LONG, INT, LONG, INT, LONG);
     private static final MethodHandle FDATASYNC = bind("fdatasync", INT, INT);
+    private static final MethodHandle FALLOCATE = bind("fallocate", INT, INT, INT, LONG, LONG);
     private static final MethodHandle LSEEK = bind("lseek", LONG, INT, LONG, INT);
     private static final MethodHandle FTRUNCATE = bind("ftruncate", INT, INT, LONG);
     private static final MethodHandle FCHMOD = bind("fchmod", INT, INT, INT);
@@ -141,6 +142,14 @@ final class Libc {
     static int fdatasync(MemorySegment state, int fd) {
         try {
             return result(state, (int) FDATASYNC.invokeExact(state, fd));
+        } catch (Throwable e) {
+            throw unexpected(e);
+        }
+    }
+
+    static int fallocate(MemorySegment state, int fd, int mode, long offset, long length) {
+        try {
+            return result(state, (int) FALLOCATE.invokeExact(state, fd, mode, offset, length));
         } catch (Throwable e) {
             throw unexpected(e);
         }

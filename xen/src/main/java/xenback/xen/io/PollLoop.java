@@ -34,7 +34,8 @@ final class PollLoop extends EventLoop {
     private final Arena arena = Arena.ofShared();
     private final MemorySegment state = Libc.newState(arena);
     private final MemorySegment msghdr = arena.allocate(UringLayout.MSGHDR_BYTES, 8);
-    private final FilePool pool;
+    private final FilePool files;
+    private final FilePool space;
 
     // Operations that wait for a descriptor, in parallel arrays; ended ones are filled from the back.
     private MemorySegment pollfds = arena.allocate(POLLFD_BYTES * 64L, 8);
@@ -48,7 +49,8 @@ final class PollLoop extends EventLoop {
 
     PollLoop(String name) throws XenException {
         super(name);
-        pool = new FilePool(name, wake);
+        files = new FilePool(name + "-io", wake, FilePool.FILE_THREADS);
+        space = new FilePool(name + "-space", wake, FilePool.SPACE_THREADS);
     }
 
     @Override
@@ -57,23 +59,27 @@ final class PollLoop extends EventLoop {
     }
 
     @Override
-    void open() {
-        pool.start();
-    }
+    void open() {}
 
     @Override
     public void readv(NativeFile file, ScatterList into, long fileOffsetBytes, Completion done, int tag) {
-        pool.submit(FilePool.READ, takeSlot(done, tag), file.fd(), into, fileOffsetBytes);
+        files.read(takeSlot(done, tag), file, into, fileOffsetBytes);
     }
 
     @Override
     public void writev(NativeFile file, ScatterList from, long fileOffsetBytes, Completion done, int tag) {
-        pool.submit(FilePool.WRITE, takeSlot(done, tag), file.fd(), from, fileOffsetBytes);
+        files.write(takeSlot(done, tag), file, from, fileOffsetBytes);
     }
 
     @Override
     public void fdatasync(NativeFile file, Completion done, int tag) {
-        pool.submit(FilePool.SYNC, takeSlot(done, tag), file.fd(), none, 0);
+        files.sync(takeSlot(done, tag), file);
+    }
+
+    @Override
+    public void changeSpace(
+            NativeFile file, SpaceChange change, long offsetBytes, long lengthBytes, Completion done, int tag) {
+        space.changeSpace(takeSlot(done, tag), file, change, offsetBytes, lengthBytes);
     }
 
     @Override
@@ -126,17 +132,19 @@ final class PollLoop extends EventLoop {
             }
         }
         dispatchReady();
-        pool.takeResults(this);
+        files.takeResults(this);
+        space.takeResults(this);
     }
 
     @Override
     boolean hasCompletions() {
-        return pool.hasResults();
+        return files.hasResults() || space.hasResults();
     }
 
     @Override
     void closeEngine() {
-        pool.close();
+        files.close();
+        space.close();
         arena.close();
     }
 

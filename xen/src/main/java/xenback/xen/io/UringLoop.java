@@ -39,6 +39,10 @@ final class UringLoop extends EventLoop {
     private final Arena arena = Arena.ofShared();
     private final MemorySegment state = Libc.newState(arena);
     private final SendHeaders sendHeaders = new SendHeaders(arena);
+
+    /** For the ioctls, which Linux 6.1 cannot do through the ring. */
+    private final FilePool space;
+
     private int ring = -1;
 
     // Both rings, in one mapping; the offsets of their fields in it.
@@ -60,6 +64,7 @@ final class UringLoop extends EventLoop {
 
     UringLoop(String name) throws XenException {
         super(name);
+        space = new FilePool(name + "-space", wake, FilePool.SPACE_THREADS);
     }
 
     @Override
@@ -122,6 +127,18 @@ final class UringLoop extends EventLoop {
         submit(UringLayout.OP_FSYNC, file.fd(), 0, 0, 0, UringLayout.FSYNC_DATASYNC, takeSlot(done, tag));
     }
 
+    /** io_uring always hands fallocate to a worker thread, so it does not block here. */
+    @Override
+    public void changeSpace(
+            NativeFile file, SpaceChange change, long offsetBytes, long lengthBytes, Completion done, int tag) {
+        int slot = takeSlot(done, tag);
+        if (change.isFallocate()) {
+            submit(UringLayout.OP_FALLOCATE, file.fd(), offsetBytes, lengthBytes, change.mode(), 0, slot);
+        } else {
+            space.changeSpace(slot, file, change, offsetBytes, lengthBytes);
+        }
+    }
+
     @Override
     public void poll(int fd, int events, Completion done, int tag) {
         submit(UringLayout.OP_POLL_ADD, fd, 0, 0, 0, events, takeSlot(done, tag));
@@ -182,15 +199,17 @@ final class UringLoop extends EventLoop {
                 complete(slot, result);
             }
         }
+        space.takeResults(this);
     }
 
     @Override
     boolean hasCompletions() {
-        return cqTail() != cqHead;
+        return cqTail() != cqHead || space.hasResults();
     }
 
     @Override
     void closeEngine() {
+        space.close();
         Libc.close(state, ring);
         arena.close();
     }

@@ -12,6 +12,7 @@ import java.nio.ByteBuffer;
 import java.nio.channels.SocketChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
@@ -387,6 +388,61 @@ class EventLoopTest {
                 throw new IllegalStateException("expected by this test");
             });
             assertThat(loop.call(() -> 7)).isEqualTo(7);
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource(names = {"URING", "THREADS"})
+    void givesSpaceBackAndZeroesRanges(Engine engine) throws Exception {
+        int mib = 1 << 20;
+        byte[] ones = new byte[mib];
+        Arrays.fill(ones, (byte) 1);
+        Path path = Files.write(dir.resolve("f"), ones);
+        try (EventLoop loop = EventLoop.start("test", engine);
+                NativeFile file = NativeFile.open(path, NativeFile.Mode.WRITE)) {
+            assertThat(result(loop, done -> loop.changeSpace(file, SpaceChange.PUNCH_HOLE, 65536, 131072, done, 1)))
+                    .isZero();
+            assertThat(result(loop, done -> loop.changeSpace(file, SpaceChange.ZERO_RANGE, mib - 100, 200, done, 1)))
+                    .isZero();
+
+            assertThat(file.extentAt(65536, mib)).isEqualTo(-131072);
+            Arrays.fill(ones, 65536, 65536 + 131072, (byte) 0);
+            Arrays.fill(ones, mib - 100, mib, (byte) 0);
+            assertThat(Files.readAllBytes(path)).as("no longer than before").isEqualTo(ones);
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource(names = {"URING", "THREADS"})
+    void saysWhichChangesOfSpaceAreNotSupported(Engine engine) throws Exception {
+        Path path = Files.write(Files.createTempFile(MEMORY, "xenback", ""), new byte[8192]);
+        try (EventLoop loop = EventLoop.start("test", engine);
+                NativeFile file = NativeFile.open(path, NativeFile.Mode.WRITE);
+                NativeFile reader = NativeFile.open(path)) {
+            assertThat(result(loop, done -> loop.changeSpace(file, SpaceChange.ZERO_RANGE, 0, 4096, done, 1)))
+                    .as("tmpfs has no such thing")
+                    .isEqualTo(-Errno.EOPNOTSUPP.number());
+            assertThat(result(loop, done -> loop.changeSpace(file, SpaceChange.DISCARD, 0, 4096, done, 1)))
+                    .as("is for block devices")
+                    .isEqualTo(-Errno.ENOTTY.number());
+            assertThat(result(loop, done -> loop.changeSpace(reader, SpaceChange.PUNCH_HOLE, 0, 4096, done, 1)))
+                    .isEqualTo(-Errno.EBADF.number());
+        } finally {
+            Files.delete(path);
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource(names = {"URING", "THREADS"})
+    void answersForACallerInALaterStep(Engine engine) throws Exception {
+        try (EventLoop loop = EventLoop.start("test", engine)) {
+            CompletableFuture<String> told = new CompletableFuture<>();
+            loop.execute(() -> {
+                boolean[] starting = {true};
+                loop.answer(-5, (tag, result) -> told.complete(tag + " " + result + " " + starting[0]), 3);
+                starting[0] = false;
+            });
+            assertThat(told.get(10, TimeUnit.SECONDS)).isEqualTo("3 -5 false");
         }
     }
 
