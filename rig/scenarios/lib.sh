@@ -89,7 +89,7 @@ kernel="/guest/vmlinux"
 ramdisk="$dir.initrd"
 extra="console=hvc0 quiet panic=1"
 memory=${guest_memory:-512}
-vcpus=1
+vcpus=${guest_vcpus:-1}
 cpus="$processors"
 on_poweroff="destroy"
 on_reboot="destroy"
