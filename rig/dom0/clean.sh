@@ -19,19 +19,9 @@ guests() {
 
 # What every scenario must leave in order, and what the next one must not find.
 clean() {
-    local domid pid problem count
+    local domid problem count
     note "cleaning up"
     for domid in $(guests); do timeout 30 xl destroy "$domid"; done
-    if [ -s /run/backend.pid ]; then
-        pid=$(cat /run/backend.pid)
-        kill "$pid" 2>/dev/null
-        for ((count = 0; count < 100; count++)); do
-            kill -0 "$pid" 2>/dev/null || break
-            sleep 0.1
-        done
-        kill -9 "$pid" 2>/dev/null
-        rm -f /run/backend.pid
-    fi
     losetup -D
     ! grep -q '^xen_blkback ' /proc/modules || rmmod xen-blkback
     rm -rf /run/images/* /var/images

@@ -45,27 +45,44 @@ disk() {
     echo "format=raw,vdev=$1,access=${3:-rw},script=block-xenback,target=$2"
 }
 
-# backend_start [OPTION...]: starts the program and waits until it serves. $backend is its process.
+# backend_start [OPTION...]: has the program serve; $backend is its process, backend_log what it says from now on. One that serves
+# already, for an earlier scenario, goes on: its start takes ten seconds under emulation, and a backend lives long. Options make a
+# new one.
 backend_start() {
-    XENBACK_JAVA_OPTS="-XX:ErrorFile=$logs/hs_err.log ${XENBACK_JAVA_OPTS:-}" xenback serve --xen host "$@" >>"$logs/backend.log" 2>&1 &
-    backend=$!
-    echo $backend >/run/backend.pid
-    until_true 60 backend_serves || give_up "xenback did not begin to serve; its log ends: $(tail -n 1 "$logs/backend.log")"
-    note "the backend serves"
+    if backend_is_there && { [ $# -gt 0 ] || [ -n "${XENBACK_JAVA_OPTS:-}" ]; }; then backend_stop; fi
+    if ! backend_is_there; then
+        rm -f /run/backend.status
+        # With its own group, so that a scenario's time-out is not its end; the status is for whoever stops it.
+        # shellcheck disable=SC2016
+        XENBACK_JAVA_OPTS="-XX:ErrorFile=/out/hs_err.log ${XENBACK_JAVA_OPTS:-}" setsid bash -c '
+            xenback serve --xen host "$@" & echo $! >/run/backend.pid; wait $!; echo $? >/run/backend.status
+            ' backend "$@" >/out/backend.log 2>&1 </dev/null &
+        until_true 60 backend_serves || give_up "xenback did not begin to serve; its log ends: $(tail -n 1 /out/backend.log)"
+        note "the backend serves"
+    fi
+    backend=$(cat /run/backend.pid)
+    backend_said=$(wc -l </out/backend.log)
+}
+
+backend_is_there() {
+    [ -s /run/backend.pid ] && kill -0 "$(cat /run/backend.pid)" 2>/dev/null
 }
 
 backend_serves() {
-    kill -0 $backend && grep -q 'serving backend/' "$logs/backend.log"
+    backend_is_there && grep -q 'serving backend/' /out/backend.log
+}
+
+# What the backend has said since the scenario began with it.
+backend_log() {
+    tail -n +$((backend_said + 1)) /out/backend.log
 }
 
 # Ends it as systemd would, and checks that it went well.
 backend_stop() {
-    local status
-    kill $backend
-    wait $backend
-    status=$?
+    kill "$(cat /run/backend.pid)"
+    until_true 20 test -s /run/backend.status || fail "the backend did not end on SIGTERM"
+    check "the backend ends cleanly on SIGTERM" grep -qx 0 /run/backend.status
     rm -f /run/backend.pid
-    check "the backend ends cleanly on SIGTERM" test $status -eq 0
 }
 
 # guest_prepare NAME TYPE DISK...: writes a guest's configuration; its script is standard input.
@@ -216,10 +233,10 @@ END
 
 # The last words of every scenario.
 finish() {
-    if [ -n "${backend:-}" ] && [ -s /run/backend.pid ]; then
-        if kill -0 $backend; then backend_stop; else fail "the backend died; its log ends: $(tail -n 1 "$logs/backend.log")"; fi
-    fi
-    if [ -e "$logs/backend.log" ] && grep -q -E 'a fault of this program|^[[:space:]]+at [a-z].*\(' "$logs/backend.log"; then
+    [ -n "${backend:-}" ] || return 0
+    backend_log >"$logs/backend.log"
+    [ ! -s /run/backend.pid ] || backend_is_there || fail "the backend died; its log ends: $(tail -n 1 "$logs/backend.log")"
+    if grep -q -E 'a fault of this program|^[[:space:]]+at [a-z].*\(' "$logs/backend.log"; then
         fail "the backend's log has a stack trace"
     fi
 }
