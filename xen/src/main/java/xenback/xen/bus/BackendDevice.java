@@ -44,10 +44,12 @@ final class BackendDevice implements Control.Work {
     private final Control control;
 
     // Owned by the control thread.
+    private BackendDirectory.Look lastLook = BackendDirectory.Look.NONE;
     private @Nullable Begun begun;
     private Held held = Held.NOTHING;
     private @Nullable Ties session;
     private @Nullable String brokenBecause; // why held is broken
+    private String refusal = ""; // why the device is not served, as it was said
     private boolean published; // the session knows that state 4 is written
     private boolean gone;
 
@@ -142,17 +144,13 @@ final class BackendDevice implements Control.Work {
     private void reconcile() {
         for (int step = 0; step < STEPS_PER_POKE; step++) {
             try {
-                Optional<Begun> ready = begin();
-                if (ready.isEmpty()) {
-                    forget();
-                    return;
-                }
                 settle();
-                Seen seen = observe(ready.get());
+                Seen seen = observe();
                 Effect effect = BackendMachine.next(seen, held);
                 LOG.log(Level.DEBUG, "{0}: {1}", address.xenbusPath(), effect);
                 if (effect == Effect.FORGET) {
-                    forget();
+                    clearError();
+                    gone = true;
                     return;
                 }
                 if (effect == Effect.NOTHING) {
@@ -160,7 +158,7 @@ final class BackendDevice implements Control.Work {
                     patience.renew();
                     return;
                 }
-                perform(effect, ready.get());
+                perform(effect);
             } catch (XenException e) {
                 // The store refuses, or does not answer: what is connected goes on, and we look again in a while.
                 log.warn(e.getMessage(), pace.nanoTime());
@@ -171,28 +169,16 @@ final class BackendDevice implements Control.Work {
         poke();
     }
 
-    /** Reads where the frontend is and begins to watch it. Empty if the directory is gone before it came to that. */
-    private Optional<Begun> begin() throws XenException {
-        Begun known = begun;
-        if (known != null) {
-            return Optional.of(known);
-        }
-        Optional<StorePath> frontend = directory.frontend();
-        if (frontend.isEmpty()) {
-            return Optional.empty();
-        }
-        StoreWatch watch = store.watch(frontend.get().child("state"), paths -> poke());
-        Begun fresh = new Begun(frontend.get(), watch, bus.driver().attach(address));
-        begun = fresh;
-        return Optional.of(fresh);
-    }
-
-    private BackendDriver.Instance instance() {
+    private Begun begun() {
         Begun known = begun;
         if (known == null) {
             throw new IllegalStateException(address.xenbusPath() + ": not begun");
         }
-        return known.instance();
+        return known;
+    }
+
+    private BackendDriver.Instance instance() {
+        return begun().instance();
     }
 
     private void settle() throws StoreException {
@@ -205,11 +191,6 @@ final class BackendDevice implements Control.Work {
         }
     }
 
-    private void forget() throws StoreException {
-        clearError();
-        gone = true;
-    }
-
     /** What went wrong is not so any more, or not of interest. */
     private void clearError() throws StoreException {
         if (errorRecorded) {
@@ -219,32 +200,87 @@ final class BackendDevice implements Control.Work {
         errorIsOver = false;
     }
 
-    private Seen observe(Begun ready) throws StoreException {
+    private Seen observe() throws XenException {
         Ties running = session;
         String why = running == null ? null : running.brokenBecause;
         if (why != null && !held.broken()) {
             broken(why);
         }
+        BackendDirectory.Look look = directory.look();
+        lastLook = look;
+        boolean refused = look.present() && !begin(look);
+        Begun ready = begun;
         long now = pace.nanoTime();
-        Seen seen = directory.look(ready.frontend(), atInitWait.hasLasted(DWELL_NANOS, now));
+        note(look, now);
+        Seen seen = new Seen(
+                look.present() && (ready != null || refused),
+                look.own(),
+                ready == null || refused ? XenbusState.UNKNOWN : directory.peer(ready.frontend()),
+                look.online() && !refused,
+                isHotplugOver(look.hotplug(), now));
         held = held.noting(seen);
-        switch (seen.own()) {
-            case UNKNOWN, INITIALISING -> atInitWait.end(); // the toolstack has written it anew
-            case INIT_WAIT -> atInitWait.begin(now);
-            default -> {}
-        }
-        if (seen.own() == XenbusState.CLOSED) {
-            atClosed.begin(now);
-        } else {
-            atClosed.end();
-        }
-        if (held.connected() && seen.own() == XenbusState.CONNECTED) {
+        if (ready != null && held.connected() && seen.own() == XenbusState.CONNECTED) {
             sayPublished();
             held = held.withOutdated(isOutdated(seen, ready, now));
         } else {
             outdated.end();
         }
         return seen;
+    }
+    /** Learns where the frontend is, and watches it. False if what the directory names cannot be it. */
+    private boolean begin(BackendDirectory.Look look) throws StoreException {
+        if (look.frontend().isEmpty() || look.frontendDomid().isEmpty()) {
+            return true; // somebody is writing the directory by hand; there is no device yet
+        }
+        Optional<StorePath> frontend = directory.frontend(look);
+        if (frontend.isEmpty()) {
+            refuse(address.xenbusPath() + ": frontend and frontend-id do not name a device of domain "
+                    + address.frontendDomid());
+            return false;
+        }
+        refusal = "";
+        Begun known = begun;
+        if (known == null || !known.frontend().equals(frontend.get())) {
+            StoreWatch watch = store.watch(frontend.get().child("state"), paths -> poke());
+            BackendDriver.Instance instance = known == null ? bus.driver().attach(address) : known.instance();
+            begun = new Begun(frontend.get(), watch, instance);
+            if (known != null) {
+                known.watch().close();
+            }
+        }
+        return true;
+    }
+
+    /** Says once why this device is not served; for the machine it is one that the toolstack does not want any more. */
+    private void refuse(String why) throws StoreException {
+        if (!refusal.equals(why)) {
+            refusal = why;
+            report(why);
+            owed.put("hotplug-error", why);
+            owed.put("store-status", "error");
+            settle();
+        }
+    }
+
+    private void note(BackendDirectory.Look look, long now) {
+        switch (look.own()) {
+            case UNKNOWN, INITIALISING -> atInitWait.end(); // the toolstack has written it anew
+            case INIT_WAIT -> atInitWait.begin(now);
+            default -> {}
+        }
+        if (look.own() == XenbusState.CLOSED) {
+            atClosed.begin(now);
+        } else {
+            atClosed.end();
+        }
+    }
+
+    private boolean isHotplugOver(HotplugStatus hotplug, long now) {
+        return switch (hotplug) {
+            case CONNECTED -> true;
+            case FAILED -> false; // for the script's reason, such as a store that another guest uses
+            case NONE -> atInitWait.hasLasted(DWELL_NANOS, now);
+        };
     }
 
     /**
@@ -291,16 +327,16 @@ final class BackendDevice implements Control.Work {
         }
     }
 
-    private void perform(Effect effect, Begun ready) throws XenException {
+    private void perform(Effect effect) throws XenException {
         switch (effect) {
             case OFFER -> {
                 if (held.store() == Store.FAILED) {
                     held = held.with(Store.CLOSED);
                 }
-                directory.publish(ready.instance().offer(), XenbusState.INIT_WAIT);
+                say(instance().offer(), XenbusState.INIT_WAIT);
             }
             case OPEN_STORE -> openStore();
-            case CONNECT -> connect(ready);
+            case CONNECT -> connect();
             case DISCONNECT -> disconnect();
             case MEND -> {
                 brokenBecause = null;
@@ -312,11 +348,15 @@ final class BackendDevice implements Control.Work {
                 if (why != null) {
                     report(why);
                 }
-                directory.publish(Map.of(), XenbusState.CLOSING);
+                say(Map.of(), XenbusState.CLOSING);
             }
-            case SAY_CLOSED -> directory.publish(Map.of(), XenbusState.CLOSED);
+            case SAY_CLOSED -> say(Map.of(), XenbusState.CLOSED);
             case NOTHING, FORGET -> throw new IllegalStateException(effect + " is not performed");
         }
+    }
+
+    private boolean say(Map<String, String> nodes, XenbusState state) throws StoreException {
+        return directory.publish(lastLook, nodes, state);
     }
 
     private void openStore() throws XenException {
@@ -333,7 +373,7 @@ final class BackendDevice implements Control.Work {
             LOG.log(Level.INFO, address.xenbusPath() + ": its store cannot be opened", e);
             record(String.valueOf(e.getMessage()));
             // hotplug-error is what libxl shows to the user of xl; store-status is what our hotplug script waits for.
-            owed.put("hotplug-error", String.valueOf(e.getMessage()));
+            owed.put("hotplug-error", BoundedLog.bounded(String.valueOf(e.getMessage())));
             owed.put("store-status", "error");
         }
         settle();
@@ -345,7 +385,12 @@ final class BackendDevice implements Control.Work {
         instance().close();
     }
 
-    private void connect(Begun ready) throws XenException {
+    private void connect() throws XenException {
+        Begun ready = begun();
+        if (!directory.isOurs(ready.frontend())) {
+            broken(address.xenbusPath() + ": its frontend names another backend");
+            return;
+        }
         SequencedMap<String, String> nodes;
         Ties fresh = new Ties(control);
         try {
@@ -357,7 +402,7 @@ final class BackendDevice implements Control.Work {
         }
         session = fresh;
         held = held.withConnected(true);
-        if (directory.publish(nodes, XenbusState.CONNECTED)) {
+        if (say(nodes, XenbusState.CONNECTED)) {
             sayPublished();
         }
     }

@@ -4,8 +4,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import xenback.xen.Errno;
-import xenback.xen.XenException;
-import xenback.xen.bus.BackendMachine.Seen;
 import xenback.xen.store.StoreAccess;
 import xenback.xen.store.StoreException;
 import xenback.xen.store.StorePath;
@@ -35,53 +33,96 @@ final class BackendDirectory {
         backend = address.backend();
     }
 
-    /** The frontend's directory, as the toolstack named it; empty if ours is not there. */
-    Optional<StorePath> frontend() throws XenException {
-        Optional<String> text = store.read(backend.child("frontend"));
-        if (text.isEmpty()) {
-            return Optional.empty();
-        }
-        String home = store.domainPath(address.frontendDomid()).text();
-        // A toolstack's slip, or a stale node of a reused domid, must not make us read another guest's directory.
-        if (!text.get().startsWith(home + "/") || !StorePath.isValid(text.get())) {
-            throw new XenException(
-                    Errno.EINVAL,
-                    address.xenbusPath() + ": its frontend is not in the home of domain " + address.frontendDomid());
-        }
-        return text.map(StorePath::of);
+    /**
+     * What the directory says, read in one transaction.
+     *
+     * @param present false if it is gone
+     * @param frontend where the toolstack says that the frontend is, {@code frontendDomid} in which domain; empty if it says
+     *     nothing
+     */
+    record Look(
+            boolean present,
+            XenbusState own,
+            boolean online,
+            HotplugStatus hotplug,
+            String frontend,
+            String frontendDomid) {
+        /** Before the first look. */
+        static final Look NONE = new Look(false, XenbusState.UNKNOWN, false, HotplugStatus.NONE, "", "");
     }
 
     /**
-     * What the store says now.
-     *
-     * @param dwelled state 2 has been held long enough for libxl to have seen it
+     * Reads our directory. The frontend's state is read apart from it ({@link #peer}): in one transaction with ours, a guest
+     * that keeps writing it would make every attempt fail, and hide from us what the toolstack wants.
      */
-    Seen look(StorePath frontend, boolean dwelled) throws StoreException {
+    Look look() throws StoreException {
         return store.transaction(access -> {
             Optional<String> own = access.read(backend.child(STATE));
-            boolean online = access.read(backend.child(ONLINE)).orElse("0").equals("1");
-            String hotplug = access.read(backend.child(HOTPLUG_STATUS)).orElse("");
-            String peer = access.read(frontend.child(STATE)).orElse("");
-            boolean hotplugOver = switch (HotplugStatus.parse(hotplug)) {
-                case CONNECTED -> true;
-                case FAILED -> false; // for the script's reason, such as a store that another guest uses
-                case NONE -> dwelled;
-            };
-            return new Seen(
-                    own.isPresent(), XenbusState.parse(own.orElse("")), XenbusState.parse(peer), online, hotplugOver);
+            return new Look(
+                    own.isPresent(),
+                    XenbusState.parse(own.orElse("")),
+                    isOnline(access),
+                    HotplugStatus.parse(
+                            access.read(backend.child(HOTPLUG_STATUS)).orElse("")),
+                    access.read(backend.child("frontend")).orElse(""),
+                    access.read(backend.child("frontend-id")).orElse(""));
         });
     }
 
-    /** Writes nodes and then a state. Returns false if the directory is gone. */
-    boolean publish(Map<String, String> nodes, XenbusState state) throws StoreException {
+    /** The frontend's state. What a guest hides from us counts as gone: it may not keep us from letting go. */
+    XenbusState peer(StorePath frontend) throws StoreException {
+        return XenbusState.parse(readHostile(frontend.child(STATE)));
+    }
+
+    /** True if the frontend, too, says that it is ours: not one that stands where another's was. */
+    boolean isOurs(StorePath frontend) throws StoreException {
+        return readHostile(frontend.child("backend")).equals(backend.text());
+    }
+
+    /** In a driver domain a node that is gone answers EACCES as well, for its absence is the guest's secret. */
+    private String readHostile(StorePath path) throws StoreException {
+        try {
+            return store.read(path).orElse("");
+        } catch (StoreException e) {
+            throwUnlessForbidden(e);
+            return "";
+        }
+    }
+
+    /**
+     * The frontend's directory. Empty if what is named cannot be the one of this device: a toolstack's slip, or a stale node
+     * of a domid that is used again (XSA-322), must not make us read another guest's directory.
+     */
+    Optional<StorePath> frontend(Look look) throws StoreException {
+        String home = store.domainPath(address.frontendDomid()).text();
+        return look.frontendDomid().equals(Integer.toString(address.frontendDomid()))
+                        && look.frontend().startsWith(home + "/")
+                        && StorePath.isValid(look.frontend())
+                ? Optional.of(StorePath.of(look.frontend()))
+                : Optional.empty();
+    }
+
+    /**
+     * Writes nodes and then a state, unless our state or {@code online} is not what it was at the look that this follows
+     * from: what the toolstack wants since must not be overwritten, and 6 on its behalf has more to come before it.
+     *
+     * @return false if nothing was written, because the directory has changed or is gone
+     */
+    boolean publish(Look since, Map<String, String> nodes, XenbusState state) throws StoreException {
         return store.transaction(access -> {
-            if (!access.exists(backend.child(STATE))) {
+            Optional<String> own = access.read(backend.child(STATE));
+            boolean online = isOnline(access);
+            if (own.isEmpty() || XenbusState.parse(own.get()) != since.own() || online != since.online()) {
                 return false;
             }
             write(access, nodes);
             access.write(backend.child(STATE), state.text());
             return true;
         });
+    }
+
+    private boolean isOnline(StoreAccess access) throws StoreException {
+        return access.read(backend.child(ONLINE)).orElse("0").equals("1");
     }
 
     /**
@@ -119,7 +160,7 @@ final class BackendDirectory {
 
     /** Tells the toolstack what went wrong, where Linux' xenbus_dev_error does. */
     void recordError(String what) throws StoreException {
-        store.write(errorNode(), what);
+        store.write(errorNode(), BoundedLog.bounded(what));
     }
 
     /** Takes back what {@link #recordError} said, and the nodes above it that nothing else is below, up to {@code error}. */

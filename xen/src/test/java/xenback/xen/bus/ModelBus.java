@@ -15,7 +15,7 @@ final class ModelBus implements AutoCloseable {
     final SteppedPace.Clock clock = new SteppedPace.Clock();
     final SteppedPace pace = new SteppedPace(clock);
     final StoreModel model = new StoreModel();
-    final StoreModel.Client store = model.connect("backend");
+    StoreModel.Client store = model.connect("backend");
     final StoreModel.Client others = model.connect("others");
     final ScriptedDriver driver = new ScriptedDriver(store);
     BackendBus bus;
@@ -37,6 +37,17 @@ final class ModelBus implements AutoCloseable {
             access.write(StorePath.of(BACKEND + "/state"), "1");
             return true;
         });
+        rest();
+    }
+
+    /** A backend that died and left everything as it is, and the next one. */
+    void killAndRestart() throws XenException {
+        pace.kill();
+        store.kill();
+        driver.instances.clear();
+        store = model.connect("backend again");
+        driver.store = store;
+        bus = BackendBus.start(store, 0, "vbd", driver, pace);
         rest();
     }
 

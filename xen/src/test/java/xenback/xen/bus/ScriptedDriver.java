@@ -4,6 +4,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.SequencedMap;
+import java.util.concurrent.CopyOnWriteArrayList;
 import xenback.xen.Errno;
 import xenback.xen.XenException;
 import xenback.xen.store.StorePath;
@@ -20,14 +21,15 @@ final class ScriptedDriver implements BackendDriver {
     final List<String> calls = new ArrayList<>();
 
     /** Instances that the bus has attached, the last one last. */
-    final List<Instance> instances = new ArrayList<>();
+    final List<Instance> instances = new CopyOnWriteArrayList<>();
 
     // What the world behind the devices is like.
     boolean storeTaken;
     boolean connects = true;
     long sectors = 8;
 
-    private final XenStore store;
+    /** The connection of the process that this driver is in. */
+    XenStore store;
 
     ScriptedDriver(XenStore store) {
         this.store = store;
@@ -58,8 +60,8 @@ final class ScriptedDriver implements BackendDriver {
     /** One device: a store of so many sectors, and the number of the ring that the session is connected to. */
     final class Instance implements BackendDriver.Instance {
         final Address address;
-        boolean opened;
-        boolean connected;
+        volatile boolean opened;
+        volatile boolean connected;
         boolean published;
         String params = "";
         String ring = "";

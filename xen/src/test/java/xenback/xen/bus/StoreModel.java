@@ -8,6 +8,7 @@ import java.util.NavigableMap;
 import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
+import java.util.function.Consumer;
 import xenback.xen.Errno;
 import xenback.xen.store.StoreAccess;
 import xenback.xen.store.StoreException;
@@ -35,6 +36,10 @@ final class StoreModel {
 
     private NavigableMap<String, String> nodes = new TreeMap<>();
     private long changes;
+
+    /** When each node, present or gone, was last changed. */
+    private final Map<String, Long> changedAt = new TreeMap<>();
+
     private final List<Client> clients = new ArrayList<>();
     private final List<Listener> listeners = new ArrayList<>();
 
@@ -75,6 +80,8 @@ final class StoreModel {
         }
         Set<String> changed = new LinkedHashSet<>(written);
         changed.addAll(removed);
+        before.keySet().stream().filter(path -> !after.containsKey(path)).forEach(changed::add);
+        changed.forEach(path -> changedAt.put(path, changes));
         for (Listener listener : listeners) {
             listener.committed(by, before, changed);
         }
@@ -84,6 +91,11 @@ final class StoreModel {
     private static final class View {
         private NavigableMap<String, String> nodes;
         private boolean copied;
+
+        /** The nodes that were read or changed; a transaction of which another changed one meanwhile is a conflict. */
+        final Set<String> touched = new LinkedHashSet<>();
+
+        final List<Consumer<View>> deeds = new ArrayList<>();
         final Set<String> written = new LinkedHashSet<>();
         final Set<String> removed = new LinkedHashSet<>();
 
@@ -100,6 +112,8 @@ final class StoreModel {
 
         void write(String path, String value) {
             copy();
+            touched.add(path);
+            deeds.add(view -> view.write(path, value));
             for (int slash = path.indexOf('/', 1); slash > 0; slash = path.indexOf('/', slash + 1)) {
                 if (nodes.putIfAbsent(path.substring(0, slash), "") == null) {
                     written.add(path.substring(0, slash));
@@ -111,6 +125,8 @@ final class StoreModel {
 
         void remove(String path) {
             copy();
+            touched.add(path);
+            deeds.add(view -> view.remove(path));
             if (nodes.remove(path) != null) {
                 nodes.keySet().removeIf(each -> each.startsWith(path + "/"));
                 removed.add(path);
@@ -261,8 +277,10 @@ final class StoreModel {
                 View view = new View(nodes);
                 T result = work.run(new Access(this, view, false));
                 call("transaction end");
-                if (changes == begun) {
-                    commit(this, view.nodes, view.written, view.removed);
+                if (view.touched.stream().noneMatch(path -> changedAt.getOrDefault(path, 0L) > begun)) {
+                    View onTop = new View(nodes);
+                    view.deeds.forEach(deed -> deed.accept(onTop));
+                    commit(this, onTop.nodes, onTop.written, onTop.removed);
                     if (losesAnswerToCommit) {
                         losesAnswerToCommit = false;
                         throw new StoreException(Errno.EIO, "commit");
@@ -396,11 +414,13 @@ final class StoreModel {
             if (client.unreadable.contains(path.text())) {
                 throw new StoreException(Errno.EACCES, "read " + path);
             }
+            view.touched.add(path.text());
             return Optional.ofNullable(view.nodes.get(path.text()));
         }
 
         List<String> directoryNow(StorePath path) {
             String top = path.text() + "/";
+            view.touched.add(path.text());
             return view.nodes.tailMap(top).keySet().stream()
                     .takeWhile(each -> each.startsWith(top))
                     .map(each -> each.substring(top.length()))
