@@ -55,7 +55,7 @@ backend_start() {
         # With its own group, so that a scenario's time-out is not its end; the status is for whoever stops it.
         # shellcheck disable=SC2016
         XENBACK_JAVA_OPTS="-XX:ErrorFile=/out/hs_err.log ${XENBACK_JAVA_OPTS:-}" setsid bash -c '
-            xenback serve --xen host "$@" & echo $! >/run/backend.pid; wait $!; echo $? >/run/backend.status
+            xenback serve --xen host --kind vbd,vbd3 "$@" & echo $! >/run/backend.pid; wait $!; echo $? >/run/backend.status
             ' backend "$@" >/out/backend.log 2>&1 </dev/null &
         until_true 60 backend_serves || give_up "xenback did not begin to serve; its log ends: $(tail -n 1 /out/backend.log)"
         note "the backend serves"
@@ -69,7 +69,7 @@ backend_is_there() {
 }
 
 backend_serves() {
-    backend_is_there && grep -q 'serving backend/' /out/backend.log
+    backend_is_there && grep -q 'serving backend/vbd3' /out/backend.log
 }
 
 # What the backend has said since the scenario began with it.

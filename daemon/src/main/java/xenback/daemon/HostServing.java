@@ -2,6 +2,7 @@ package xenback.daemon;
 
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import xenback.block.backend.BlockBackend;
@@ -16,30 +17,26 @@ final class HostServing implements Serving {
     private static final Path KERNEL_BACKEND = Path.of("/sys/bus/xen-backend/drivers/vbd");
 
     private final HostXen xen;
-    private final BlockBackend backend;
+    private final List<BlockBackend> backends = new ArrayList<>();
 
-    private HostServing(HostXen xen, BlockBackend backend) {
+    private HostServing(HostXen xen) {
         this.xen = xen;
-        this.backend = backend;
     }
 
     /** A {@link Serving.Starter}. */
     static Serving start(ServePlan plan, RunDir runDir, Announcer announcer) throws UserError {
-        if (plan.kind().equals(BlockBackend.KIND) && Files.exists(KERNEL_BACKEND)) {
+        if (plan.kinds().contains(BlockBackend.KIND) && Files.exists(KERNEL_BACKEND)) {
             throw UserError.failure(
                     "xen-blkback is loaded here and takes every device of backend/vbd; unload it (modprobe -r"
                             + " xen-blkback, and blacklist it) or serve another kind (--kind qdisk)");
         }
         try {
-            HostXen xen = HostXen.open();
+            HostServing serving = new HostServing(HostXen.open());
             try {
-                BlockEvents events = new BlockEvents(announcer);
-                BlockBackend backend = BlockBackend.start(
-                        xen, plan.kind(), plan.offers(), LoopSource.own(plan.io()), DiskSource.TARGETS, events::on);
-                announcer.log("serving backend/" + plan.kind() + " of domain " + xen.domid());
-                return new HostServing(xen, backend);
+                serving.begin(plan, announcer);
+                return serving;
             } catch (XenException e) {
-                xen.close();
+                serving.close();
                 throw e;
             }
         } catch (XenException e) {
@@ -47,9 +44,19 @@ final class HostServing implements Serving {
         }
     }
 
+    private void begin(ServePlan plan, Announcer announcer) throws XenException {
+        BlockEvents events = new BlockEvents(announcer);
+        for (String kind : plan.kinds()) {
+            backends.add(BlockBackend.start(
+                    xen, kind, plan.offers(), LoopSource.own(plan.io()), DiskSource.TARGETS, events::on));
+            announcer.log("serving backend/" + kind + " of domain " + xen.domid());
+        }
+    }
+
     @Override
     public List<DiskCounts> counts() {
-        return backend.devices().stream()
+        return backends.stream()
+                .flatMap(backend -> backend.devices().stream())
                 .map(row -> DiskCounts.of(row.name(), row))
                 .toList();
     }
@@ -62,7 +69,7 @@ final class HostServing implements Serving {
     /** Requests in flight are answered and the stores are flushed; guests that are still connected wait from then on. */
     @Override
     public void close() {
-        backend.close();
+        backends.forEach(BlockBackend::close);
         xen.close();
     }
 }

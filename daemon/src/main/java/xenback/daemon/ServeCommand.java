@@ -7,6 +7,7 @@ import java.net.UnixDomainSocketAddress;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
@@ -62,9 +63,10 @@ final class ServeCommand implements Callable<Integer> {
     @Option(
             names = "--kind",
             paramLabel = "KIND",
-            defaultValue = "vbd",
-            description = "Backend directory to serve on a host: vbd, qdisk or vbd3.")
-    private String kind = "vbd";
+            split = ",",
+            description =
+                    "Backend directories to serve on a host: vbd (by default), qdisk, vbd3, or several with commas.")
+    private List<String> kinds = List.of("vbd");
 
     @Option(
             names = "--nbd-socket",
@@ -147,10 +149,19 @@ final class ServeCommand implements Callable<Integer> {
                             + " on a host the toolstack names the disks, as in disk=['format=raw,vdev=xvda,access=rw,"
                             + "script=block-xenback,target=/path']");
         }
-        if (!KINDS.contains(kind)) {
-            throw UserError.usage("--kind " + kind + ": known are " + String.join(", ", KINDS));
+        for (String kind : kinds) {
+            if (!KINDS.contains(kind)) {
+                throw UserError.usage("--kind " + kind + ": known are " + String.join(", ", KINDS));
+            }
         }
-        return new ServePlan(List.of(), XenChoice.HOST, kind, io, offered, List.of(), xenback.verbosity());
+        return new ServePlan(
+                List.of(),
+                XenChoice.HOST,
+                List.copyOf(new LinkedHashSet<>(kinds)),
+                io,
+                offered,
+                List.of(),
+                xenback.verbosity());
     }
 
     private ServePlan embeddedPlan(BlockOptions offered) throws UserError {
@@ -168,7 +179,8 @@ final class ServeCommand implements Callable<Integer> {
         } else {
             DiskPreflight.checkOrCreate(specs, ByteSize.parse(create));
         }
-        return new ServePlan(List.copyOf(specs), XenChoice.EMBEDDED, kind, io, offered, addresses, xenback.verbosity());
+        return new ServePlan(
+                List.copyOf(specs), XenChoice.EMBEDDED, kinds, io, offered, addresses, xenback.verbosity());
     }
 
     private List<SocketAddress> addresses() throws UserError {

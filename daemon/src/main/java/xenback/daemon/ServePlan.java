@@ -10,7 +10,7 @@ import xenback.xen.io.EventLoop;
  * What {@code serve} was asked to do, checked.
  *
  * @param xen host or embedded, never auto
- * @param kind the host's backend directory to serve, such as {@code vbd}
+ * @param kinds the host's backend directories to serve, such as {@code vbd}
  * @param offers what the guests' disks may use of blkif
  * @param nbdAddresses where NBD listens: unix sockets and TCP addresses; empty until {@link #below} chose one
  * @param verbosity how often {@code -v} was given
@@ -18,7 +18,7 @@ import xenback.xen.io.EventLoop;
 record ServePlan(
         List<DiskSpec> disks,
         XenChoice xen,
-        String kind,
+        List<String> kinds,
         EventLoop.Engine io,
         BlockOptions offers,
         List<SocketAddress> nbdAddresses,
@@ -32,7 +32,7 @@ record ServePlan(
         return new ServePlan(
                 disks,
                 xen,
-                kind,
+                kinds,
                 io,
                 offers,
                 List.of(UnixDomainSocketAddress.of(runDir.socket("nbd.sock"))),
