@@ -28,6 +28,9 @@ public final class BlockBackend implements AutoCloseable {
     /** The directory of block backends that libxl calls {@code phy}. */
     public static final String KIND = "vbd";
 
+    /** A node of our own in a device's directory: 1 to offer the store's own sector size rather than 512 bytes. */
+    public static final String OWN_SECTOR_SIZE = "own-sector-size";
+
     private final Xen xen;
     private final LoopSource loops;
     private final BlockEvent.Listener listener;
@@ -107,6 +110,8 @@ public final class BlockBackend implements AutoCloseable {
             String mode = store.read(node.child("mode")).orElse("r");
             boolean direct =
                     store.read(node.child("direct-io-safe")).orElse("0").equals("1");
+            boolean ownSectorSize =
+                    store.read(node.child(OWN_SECTOR_SIZE)).orElse("0").equals("1");
             Path path = path(params);
             try {
                 if (!path.isAbsolute()) {
@@ -115,7 +120,7 @@ public final class BlockBackend implements AutoCloseable {
                             address.xenbusPath()
                                     + ": params must be the absolute path of an image file or block device");
                 }
-                Disk opened = FileDisk.open(path, !mode.contains("w"), direct);
+                Disk opened = FileDisk.open(path, new FileDisk.Options(!mode.contains("w"), direct, ownSectorSize));
                 disk = opened;
                 rows.add(new Row(name, address.frontendDomid(), address.devid(), opened, counters));
                 tell(new BlockEvent.Attached(
