@@ -30,6 +30,9 @@ public final class BlockBackend implements AutoCloseable {
     /** The directory of block backends that libxl calls {@code phy}. */
     public static final String KIND = "vbd";
 
+    /** A node of our own in a device's directory: 1 to offer the store's own sector size rather than 512 bytes. */
+    public static final String OWN_SECTOR_SIZE = "own-sector-size";
+
     private final Xen xen;
     private final BlockOptions options;
     private final LoopSource loops;
@@ -143,8 +146,10 @@ public final class BlockBackend implements AutoCloseable {
                     | (readOnly ? Blkif.INFO_READONLY : 0);
             boolean direct =
                     store.read(node.child("direct-io-safe")).orElse("0").equals("1");
+            boolean ownSectorSize = options.ownSectorSize()
+                    || store.read(node.child(OWN_SECTOR_SIZE)).orElse("0").equals("1");
             try {
-                Disk opened = disks.open(params, new FileDisk.Options(readOnly, direct, options.ownSectorSize()));
+                Disk opened = disks.open(params, new FileDisk.Options(readOnly, direct, ownSectorSize));
                 disk = opened;
                 rows.add(new Row(name, address.frontendDomid(), address.devid(), opened, counters));
                 tell(new BlockEvent.Attached(

@@ -27,33 +27,45 @@ public final class FileDisk implements Disk {
     private final NativeFile buffered;
     private final @Nullable NativeFile direct;
     private final Status status;
-    private final boolean readOnly;
+    private final Options options;
+    private final long sizeBytes;
     private final AtomicBoolean shrinkSaid = new AtomicBoolean();
     private final AtomicBoolean fullSaid = new AtomicBoolean();
 
-    private FileDisk(NativeFile buffered, @Nullable NativeFile direct, Status status, boolean readOnly) {
+    private FileDisk(NativeFile buffered, @Nullable NativeFile direct, Status status, Options options) {
         this.buffered = buffered;
         this.direct = direct;
         this.status = status;
-        this.readOnly = readOnly;
+        this.options = options;
+        sizeBytes = status.sizeBytes();
     }
+
+    /**
+     * How to open a store.
+     *
+     * @param direct use O_DIRECT where the store allows it
+     * @param ownSectorSize publish a block device's own logical block, so that guests must align to it; else 512 bytes,
+     *     whatever it is
+     */
+    public record Options(boolean readOnly, boolean direct, boolean ownSectorSize) {}
 
     /**
      * Opens a store for exclusive use, or for shared use by readers.
      *
-     * @param wantDirect use O_DIRECT where the store allows it
      * @throws XenException EBUSY if it is in use or mounted; ENOENT, EACCES, EISDIR, EINVAL... each with the remedy
      */
-    public static FileDisk open(Path path, boolean readOnly, boolean wantDirect) throws XenException {
+    public static FileDisk open(Path path, Options options) throws XenException {
         if (NativeFile.kindOf(path).equals(Optional.of(Kind.OTHER))) {
             throw noDisk(path); // before it is opened, for a fifo would keep us until somebody writes to it
         }
+        boolean readOnly = options.readOnly();
         NativeFile file = openFile(path, readOnly);
         try {
             Status status = file.status();
-            check(path, status);
+            checkKind(path, status);
+            checkSize(path, status.sizeBytes());
             claim(file, status, readOnly);
-            return new FileDisk(file, wantDirect ? openDirect(path, readOnly) : null, status, readOnly);
+            return new FileDisk(file, options.direct() ? openDirect(path, readOnly) : null, status, options);
         } catch (XenException e) {
             file.close();
             throw e;
@@ -67,27 +79,33 @@ public final class FileDisk implements Disk {
 
     @Override
     public long sizeBytes() {
-        return status.sizeBytes();
+        return sizeBytes;
     }
 
+    /**
+     * 512 whatever the store has, unless the store's own was asked for: with it all frontends agree in what they count
+     * (blkif.h, 2024), and images that were made for 512 can be used. What the store cannot take at this size goes through
+     * the page cache, where the kernel reads, changes and writes whole blocks.
+     */
     @Override
     public int logicalBlockBytes() {
-        return status.logicalBlockBytes();
+        return options.ownSectorSize() ? status.logicalBlockBytes() : SECTOR_BYTES;
     }
 
+    /** The store's, or less for a disk that is no multiple of it: blkif.h wants whole ones. */
     @Override
     public int physicalBlockBytes() {
-        return status.physicalBlockBytes();
+        return (int) Math.min(status.physicalBlockBytes(), Long.lowestOneBit(sizeBytes));
     }
 
     @Override
     public boolean readOnly() {
-        return readOnly;
+        return options.readOnly();
     }
 
     @Override
     public boolean canFlush() {
-        return !readOnly;
+        return !readOnly();
     }
 
     @Override
@@ -113,12 +131,6 @@ public final class FileDisk implements Disk {
     @Override
     public boolean takesGrantedPages() {
         return true;
-    }
-
-    public record Options(boolean readOnly, boolean direct, boolean ownSectorSize) {}
-
-    public static FileDisk open(Path path, Options options) throws XenException {
-        return open(path, options.readOnly(), options.direct());
     }
 
     @Override
@@ -149,7 +161,7 @@ public final class FileDisk implements Disk {
     @Override
     public void close() throws XenException {
         try {
-            if (!readOnly) {
+            if (!readOnly()) {
                 buffered.sync();
             }
         } finally {
@@ -170,9 +182,10 @@ public final class FileDisk implements Disk {
         return past != null && alignedForDirect ? past : buffered;
     }
 
-    /** What memory, offsets and lengths must be multiples of for O_DIRECT. */
+    /** What memory, offsets and lengths must be multiples of for O_DIRECT. Before Linux 6.1 files do not say; 4096 will do. */
     int directAlignmentBytes() {
-        return Math.max(SECTOR_BYTES, Math.max(status.directMemoryBytes(), status.directOffsetBytes()));
+        int known = Math.max(status.directMemoryBytes(), status.directOffsetBytes());
+        return known == 0 ? 4096 : Math.max(SECTOR_BYTES, known);
     }
 
     /** The store ended before the disk did. Said once. */
@@ -225,22 +238,25 @@ public final class FileDisk implements Disk {
         return new XenException(Errno.EINVAL, path + ": neither an image file nor a block device");
     }
 
-    private static void check(Path path, Status status) throws XenException {
+    private static void checkKind(Path path, Status status) throws XenException {
         switch (status.kind()) {
             case DIRECTORY ->
                 throw new XenException(Errno.EISDIR, path + ": a directory; name an image file or a block device");
             case OTHER -> throw noDisk(path);
             case REGULAR, BLOCK_DEVICE -> {}
         }
-        if (status.sizeBytes() == 0) {
+    }
+
+    /** A device is a multiple of its own block in any case, so 512 is what can be missed. */
+    private static void checkSize(Path path, long sizeBytes) throws XenException {
+        if (sizeBytes == 0) {
             throw new XenException(Errno.EINVAL, path + ": is empty; give it a size (truncate -s 1G " + path + ")");
         }
-        if (status.sizeBytes() % status.logicalBlockBytes() != 0) {
+        if (sizeBytes % SECTOR_BYTES != 0) {
             throw new XenException(
                     Errno.EINVAL,
-                    path + ": its size of " + status.sizeBytes() + " bytes is no multiple of "
-                            + status.logicalBlockBytes() + "; round it up (truncate -s %" + status.logicalBlockBytes()
-                            + " " + path + ")");
+                    path + ": its size of " + sizeBytes + " bytes is no multiple of " + SECTOR_BYTES
+                            + "; round it up (truncate -s %" + SECTOR_BYTES + " " + path + ")");
         }
     }
 

@@ -3,18 +3,13 @@ package xenback.block.disk;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayDeque;
 import java.util.Arrays;
-import java.util.Deque;
-import java.util.List;
 import java.util.Random;
-import java.util.concurrent.TimeUnit;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -22,6 +17,7 @@ import org.junit.jupiter.params.provider.EnumSource;
 import xenback.block.GuestIo;
 import xenback.block.LogRecords;
 import xenback.block.Machine;
+import xenback.block.disk.FileDisk.Options;
 import xenback.block.frontend.Xbd;
 import xenback.block.protocol.Abi;
 import xenback.xen.Errno;
@@ -33,44 +29,22 @@ import xenback.xen.io.NativeFile;
 /** Files and block devices as they are found on real machines: loop devices, mounts and full file systems. Needs root. */
 class FileDiskTest {
     private static final int MIB = 1 << 20;
+    private static final Options WRITABLE = new Options(false, false, false);
+    private static final Options READ_ONLY = new Options(true, false, false);
 
     @TempDir
     private Path dir;
 
-    /** What undoes each change to the machine, the last first. */
-    private final Deque<List<String>> undo = new ArrayDeque<>();
+    private Stores stores;
+
+    @BeforeEach
+    void openStores() {
+        stores = new Stores(dir);
+    }
 
     @AfterEach
-    void undoAll() throws Exception {
-        while (!undo.isEmpty()) {
-            run(undo.pop().toArray(String[]::new));
-        }
-    }
-
-    private static String run(String... command) throws IOException, InterruptedException {
-        Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
-        String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8).strip();
-        assertThat(process.waitFor(20, TimeUnit.SECONDS)).isTrue();
-        assertThat(process.exitValue())
-                .as("%s: %s", String.join(" ", command), output)
-                .isZero();
-        return output;
-    }
-
-    private Path image(String name, long sizeBytes) throws IOException {
-        return Machine.image(dir.resolve(name), sizeBytes);
-    }
-
-    private Path loopDevice(Path image, String... options) throws IOException, InterruptedException {
-        String[] command = new String[options.length + 4];
-        System.arraycopy(options, 0, command, 1, options.length);
-        command[0] = "losetup";
-        command[options.length + 1] = "--find";
-        command[options.length + 2] = "--show";
-        command[options.length + 3] = image.toString();
-        String device = run(command);
-        undo.push(List.of("losetup", "-d", device));
-        return Path.of(device);
+    void undoStores() throws Exception {
+        stores.undoAll();
     }
 
     private static void assertRefused(Errno errno, String words, ThrowingCallable call) {
@@ -93,12 +67,12 @@ class FileDiskTest {
     @ParameterizedTest
     @EnumSource(names = {"URING", "THREADS"})
     void servesABlockDevice(Engine engine) throws Exception {
-        Path image = image("disk.img", 4 * MIB);
-        Path device = loopDevice(image);
+        Path image = stores.image("disk.img", 4 * MIB);
+        Path device = stores.loopDevice(image);
         byte[] bytes = new byte[64 * 1024];
         new Random(1).nextBytes(bytes);
         for (boolean direct : new boolean[] {false, true}) {
-            try (FileDisk disk = FileDisk.open(device, false, direct)) {
+            try (FileDisk disk = FileDisk.open(device, new Options(false, direct, false))) {
                 assertThat(disk.sizeBytes()).isEqualTo(4 * MIB);
                 assertThat(disk.logicalBlockBytes()).isEqualTo(512);
                 assertThat(disk.isDirect()).isEqualTo(direct);
@@ -106,79 +80,65 @@ class FileDiskTest {
                 assertThat(roundTrip(disk, engine, direct ? 8192 : 1536, bytes)).isEqualTo(bytes);
             }
         }
-        run("blockdev", "--flushbufs", device.toString());
+        Stores.run("blockdev", "--flushbufs", device.toString());
         byte[] content = Files.readAllBytes(image);
         assertThat(Arrays.copyOfRange(content, 8192, 8192 + bytes.length)).isEqualTo(bytes);
     }
 
     @Test
-    void takesTheLogicalBlockOfTheDevice() throws Exception {
-        Path device = loopDevice(image("disk.img", 4 * MIB), "--sector-size", "4096");
-        try (FileDisk disk = FileDisk.open(device, false, true)) {
-            assertThat(disk.logicalBlockBytes()).isEqualTo(4096);
-            assertThat(disk.physicalBlockBytes()).isGreaterThanOrEqualTo(4096);
-            byte[] bytes = new byte[4096];
-            Arrays.fill(bytes, (byte) 9);
-            assertThat(roundTrip(disk, Engine.URING, 4096, bytes)).isEqualTo(bytes);
-        }
-    }
-
-    @Test
     void refusesAMountedDevice() throws Exception {
-        Path device = loopDevice(image("disk.img", 8 * MIB));
-        run("mkfs.ext4", "-q", device.toString());
-        Path mountPoint = Files.createDirectory(dir.resolve("mnt"));
-        run("mount", device.toString(), mountPoint.toString());
-        undo.push(List.of("umount", mountPoint.toString()));
-        assertRefused(Errno.EBUSY, "mounted or in use", () -> FileDisk.open(device, false, false));
-        run(undo.pop().toArray(String[]::new));
-        FileDisk.open(device, false, false).close();
+        Path device = stores.loopDevice(stores.image("disk.img", 8 * MIB));
+        Stores.run("mkfs.ext4", "-q", device.toString());
+        stores.mount(device);
+        assertRefused(Errno.EBUSY, "mounted or in use", () -> FileDisk.open(device, WRITABLE));
+        stores.undoLast();
+        FileDisk.open(device, WRITABLE).close();
     }
 
     @Test
     void refusesTheSecondWriterOfADevice() throws Exception {
-        Path device = loopDevice(image("disk.img", MIB));
-        try (FileDisk first = FileDisk.open(device, false, false)) {
-            assertRefused(Errno.EBUSY, device.toString(), () -> FileDisk.open(device, false, false));
+        Path device = stores.loopDevice(stores.image("disk.img", MIB));
+        try (FileDisk first = FileDisk.open(device, WRITABLE)) {
+            assertRefused(Errno.EBUSY, device.toString(), () -> FileDisk.open(device, WRITABLE));
             assertThat(first.readOnly()).isFalse();
         }
-        FileDisk.open(device, false, false).close();
+        FileDisk.open(device, WRITABLE).close();
     }
 
     @Test
     void refusesToWriteAnImageUnderALoopDevice() throws Exception {
-        Path image = image("disk.img", MIB);
-        Path device = loopDevice(image);
+        Path image = stores.image("disk.img", MIB);
+        Path device = stores.loopDevice(image);
         assertRefused(
                 Errno.EBUSY,
                 image + ": in use as " + device + "; detach it (losetup -d " + device + ")",
-                () -> FileDisk.open(image, false, false));
-        FileDisk.open(image, true, false).close();
-        run(undo.pop().toArray(String[]::new));
-        FileDisk.open(image, false, false).close();
+                () -> FileDisk.open(image, WRITABLE));
+        FileDisk.open(image, READ_ONLY).close();
+        stores.undoLast();
+        FileDisk.open(image, WRITABLE).close();
     }
 
     @Test
     void letsReadersShareAndAWriterBeAlone() throws Exception {
-        Path image = image("disk.img", MIB);
-        try (FileDisk first = FileDisk.open(image, true, false);
-                FileDisk second = FileDisk.open(image, true, false)) {
+        Path image = stores.image("disk.img", MIB);
+        try (FileDisk first = FileDisk.open(image, READ_ONLY);
+                FileDisk second = FileDisk.open(image, READ_ONLY)) {
             assertThat(first.readOnly()).isTrue();
             assertThat(second.canFlush()).isFalse();
-            assertRefused(Errno.EBUSY, "in use", () -> FileDisk.open(image, false, false));
+            assertRefused(Errno.EBUSY, "in use", () -> FileDisk.open(image, WRITABLE));
         }
-        try (FileDisk writer = FileDisk.open(image, false, false)) {
+        try (FileDisk writer = FileDisk.open(image, WRITABLE)) {
             assertThat(writer.canFlush()).isTrue();
-            assertRefused(Errno.EBUSY, "in use", () -> FileDisk.open(image, false, false));
-            assertRefused(Errno.EBUSY, "in use", () -> FileDisk.open(image, true, false));
+            assertRefused(Errno.EBUSY, "in use", () -> FileDisk.open(image, WRITABLE));
+            assertRefused(Errno.EBUSY, "in use", () -> FileDisk.open(image, READ_ONLY));
         }
-        FileDisk.open(image, false, false).close(); // the locks went with their owners
+        FileDisk.open(image, WRITABLE).close(); // the locks went with their owners
     }
 
     @Test
     void opensAReadOnlyDiskWithoutTheRightToWrite() throws Exception {
-        Path image = image("disk.img", MIB);
-        try (FileDisk disk = FileDisk.open(image, true, false);
+        Path image = stores.image("disk.img", MIB);
+        try (FileDisk disk = FileDisk.open(image, READ_ONLY);
                 EventLoop loop = EventLoop.start("disk", Engine.URING);
                 GuestIo io = new GuestIo(disk, loop)) {
             assertThat(io.write(0, new byte[512])).isEqualTo(-Errno.EBADF.number());
@@ -190,9 +150,7 @@ class FileDiskTest {
     @ParameterizedTest
     @EnumSource(names = {"URING", "THREADS"})
     void failsWritesWithoutSpaceAndWorksAgainWhenThereIsSome(Engine engine) throws Exception {
-        Path small = Files.createDirectory(dir.resolve("small"));
-        run("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", small.toString());
-        undo.push(List.of("umount", small.toString()));
+        Path small = stores.mount("tmpfs", "size=1m");
         Path image = Machine.image(small.resolve("disk.img"), 4 * MIB); // sparse
         Path ballast = small.resolve("ballast");
         Files.write(ballast, new byte[512 * 1024]);
@@ -223,32 +181,31 @@ class FileDiskTest {
 
     @Test
     void refusesWhatIsNoDisk() throws Exception {
-        assertRefused(Errno.ENOENT, "there is no such file", () -> FileDisk.open(dir.resolve("nothing"), false, false));
-        assertRefused(Errno.EISDIR, "a directory", () -> FileDisk.open(dir, false, false));
-        assertRefused(Errno.EISDIR, "a directory", () -> FileDisk.open(dir, true, false));
+        assertRefused(Errno.ENOENT, "there is no such file", () -> FileDisk.open(dir.resolve("nothing"), WRITABLE));
+        assertRefused(Errno.EISDIR, "a directory", () -> FileDisk.open(dir, WRITABLE));
+        assertRefused(Errno.EISDIR, "a directory", () -> FileDisk.open(dir, READ_ONLY));
         Path fifo = dir.resolve("fifo");
-        run("mkfifo", fifo.toString());
-        assertRefused(
-                Errno.EINVAL, "neither an image file nor a block device", () -> FileDisk.open(fifo, false, false));
+        Stores.run("mkfifo", fifo.toString());
+        assertRefused(Errno.EINVAL, "neither an image file nor a block device", () -> FileDisk.open(fifo, WRITABLE));
         assertRefused(
                 Errno.EINVAL,
                 "neither an image file nor a block device",
-                () -> FileDisk.open(Path.of("/dev/zero"), false, false));
+                () -> FileDisk.open(Path.of("/dev/zero"), WRITABLE));
         Path empty = Files.createFile(dir.resolve("empty"));
-        assertRefused(Errno.EINVAL, "is empty", () -> FileDisk.open(empty, false, false));
+        assertRefused(Errno.EINVAL, "is empty", () -> FileDisk.open(empty, WRITABLE));
     }
 
     /** Opening a fifo for reading blocks until there is a writer: a disk's path must not hang the device for ever. */
     @Test
     void doesNotWaitForTheWriterOfAFifo() throws Exception {
         Path fifo = dir.resolve("fifo");
-        run("mkfifo", fifo.toString());
+        Stores.run("mkfifo", fifo.toString());
         Thread opening = Thread.ofPlatform()
                 .daemon()
                 .start(() -> assertRefused(
                         Errno.EINVAL,
                         "neither an image file nor a block device",
-                        () -> FileDisk.open(fifo, true, false)));
+                        () -> FileDisk.open(fifo, READ_ONLY)));
         opening.join(10_000);
         boolean waits = opening.isAlive();
         if (waits) {
@@ -260,19 +217,19 @@ class FileDiskTest {
     @Test
     void refusesSizesThatAreNoWholeSectors() throws Exception {
         for (int size : new int[] {1, 511, 513, 4097}) {
-            Path image = image("odd" + size, size);
-            assertRefused(Errno.EINVAL, "truncate -s %512 " + image, () -> FileDisk.open(image, false, false));
+            Path image = stores.image("odd" + size, size);
+            assertRefused(Errno.EINVAL, "truncate -s %512 " + image, () -> FileDisk.open(image, WRITABLE));
         }
-        try (FileDisk smallest = FileDisk.open(image("one", 512), false, false)) {
+        try (FileDisk smallest = FileDisk.open(stores.image("one", 512), WRITABLE)) {
             assertThat(smallest.sizeBytes()).isEqualTo(512);
         }
     }
 
     @Test
     void failsOnlyWhatLiesBeyondAnImageThatShrank() throws Exception {
-        Path image = image("disk.img", MIB);
+        Path image = stores.image("disk.img", MIB);
         try (LogRecords log = new LogRecords();
-                FileDisk disk = FileDisk.open(image, false, false);
+                FileDisk disk = FileDisk.open(image, WRITABLE);
                 EventLoop loop = EventLoop.start("disk", Engine.URING);
                 GuestIo io = new GuestIo(disk, loop);
                 NativeFile file = NativeFile.open(image, NativeFile.Mode.WRITE)) {
@@ -289,21 +246,21 @@ class FileDiskTest {
     /** A device's file lies on a devtmpfs, which calls itself a tmpfs: reading it inline would hold up the loop. */
     @Test
     void doesNotTakeADeviceForAFileInMemory() throws Exception {
-        try (NativeFile device = NativeFile.open(loopDevice(image("disk.img", MIB)))) {
+        try (NativeFile device = NativeFile.open(stores.loopDevice(stores.image("disk.img", MIB)))) {
             assertThat(device.inMemory()).isFalse();
         }
     }
 
     @Test
     void namesTheDeviceOfAPathAsTheKernelDoes() throws Exception {
-        Path device = loopDevice(image("disk.img", MIB));
+        Path device = stores.loopDevice(stores.image("disk.img", MIB));
         int number = Integer.parseInt(device.getFileName().toString().substring("loop".length()));
         assertThat(NativeFile.deviceOf(device)).isEqualTo(7L << 8 | number); // loop devices have major 7
         try (NativeFile file = NativeFile.open(device)) {
             assertThat(file.status().device()).isEqualTo(NativeFile.deviceOf(device));
         }
         assertThat(NativeFile.deviceOf(dir.resolve("disk.img")))
-                .isEqualTo(Long.parseLong(run("stat", "-c", "%d", dir.toString())));
+                .isEqualTo(Long.parseLong(Stores.run("stat", "-c", "%d", dir.toString())));
         assertThat(NativeFile.deviceOf(dir.resolve("nothing"))).isZero();
     }
 }

@@ -91,6 +91,7 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
     private Completion[] dones = new Completion[64];
     private int[] tags = new int[64];
     private int[] nextFree = new int[64];
+    private @Nullable NativeFile[] changing = new NativeFile[64]; // of changeSpace
     private int firstFree;
 
     /** Work signalled by any thread and not listed yet: the top of a stack. */
@@ -159,7 +160,8 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
 
     /**
      * Gives the space of a range back, or makes it read as zeroes, without bytes from the caller. What a file system or device
-     * cannot do is -EOPNOTSUPP. May take long, and never holds up other operations of the loop.
+     * cannot do is -EOPNOTSUPP. May take long, and never holds up the loop: a write of the same file, which has to wait for
+     * it, is not done inline meanwhile.
      */
     public abstract void changeSpace(
             NativeFile file, SpaceChange change, long offsetBytes, long lengthBytes, Completion done, int tag);
@@ -358,6 +360,7 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
             dones = Arrays.copyOf(dones, old * 2);
             tags = Arrays.copyOf(tags, old * 2);
             nextFree = Arrays.copyOf(nextFree, old * 2);
+            changing = Arrays.copyOf(changing, old * 2);
             linkFree(old);
         }
         int slot = firstFree;
@@ -367,8 +370,21 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
         return slot;
     }
 
+    /** The same for a change of space, which the file is told of. */
+    final int takeSlot(NativeFile file, Completion done, int tag) {
+        int slot = takeSlot(done, tag);
+        changing[slot] = file;
+        file.beginSpaceChange();
+        return slot;
+    }
+
     /** Ends the operation of a slot and tells its starter. */
     final void complete(int slot, int result) {
+        NativeFile changed = changing[slot];
+        if (changed != null) {
+            changing[slot] = null;
+            changed.endSpaceChange();
+        }
         Completion done = dones[slot];
         int tag = tags[slot];
         nextFree[slot] = firstFree;

@@ -10,6 +10,7 @@ import java.util.EnumSet;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.concurrent.atomic.AtomicInteger;
 import xenback.xen.Errno;
 import xenback.xen.XenException;
 
@@ -81,6 +82,7 @@ public final class NativeFile implements AutoCloseable {
     private final int fd;
     private final boolean direct;
     private final boolean inMemory;
+    private final AtomicInteger spaceChanges = new AtomicInteger(); // under way, on any loop
 
     private NativeFile(Path path, int fd, boolean direct) {
         this.path = path;
@@ -248,6 +250,20 @@ public final class NativeFile implements AutoCloseable {
     @Override
     public void close() {
         Native.close(fd);
+    }
+
+    /** A change of space is about to start: until it has ended, writes may have to wait for it. */
+    void beginSpaceChange() {
+        spaceChanges.incrementAndGet();
+    }
+
+    void endSpaceChange() {
+        spaceChanges.decrementAndGet();
+    }
+
+    /** True while a change of space is under way. */
+    boolean isSpaceChanging() {
+        return spaceChanges.get() != 0;
     }
 
     private long ioctlValue(long request) throws XenException {

@@ -79,7 +79,7 @@ final class PollLoop extends EventLoop {
     @Override
     public void changeSpace(
             NativeFile file, SpaceChange change, long offsetBytes, long lengthBytes, Completion done, int tag) {
-        space.changeSpace(takeSlot(done, tag), file, change, offsetBytes, lengthBytes);
+        space.changeSpace(takeSlot(file, done, tag), file, change, offsetBytes, lengthBytes);
     }
 
     @Override

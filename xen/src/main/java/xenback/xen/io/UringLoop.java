@@ -114,7 +114,9 @@ final class UringLoop extends EventLoop {
     @Override
     public void writev(NativeFile file, ScatterList from, long fileOffsetBytes, Completion done, int tag) {
         int slot = takeSlot(done, tag);
-        if (file.direct() && !file.inMemory()) {
+        // A change of space holds the file's lock, for seconds if its extents are many: then a worker thread shall
+        // wait.
+        if (file.direct() && !file.inMemory() || file.isSpaceChanging()) {
             transfer(UringLayout.OP_WRITE, UringLayout.OP_WRITEV, file.fd(), from, fileOffsetBytes, slot);
         } else {
             completeLater(
@@ -131,7 +133,7 @@ final class UringLoop extends EventLoop {
     @Override
     public void changeSpace(
             NativeFile file, SpaceChange change, long offsetBytes, long lengthBytes, Completion done, int tag) {
-        int slot = takeSlot(done, tag);
+        int slot = takeSlot(file, done, tag);
         if (change.isFallocate()) {
             submit(UringLayout.OP_FALLOCATE, file.fd(), offsetBytes, lengthBytes, change.mode(), 0, slot);
         } else {
