@@ -6,14 +6,25 @@ import xenback.xen.io.EventLoop;
 /**
  * A store behind a virtual block device, or anything that answers like one. Opening and closing block and belong on
  * control threads; the data path goes through a {@link DiskQueue}. Implementations are thread-safe unless they say
- * otherwise; the properties are asked once, after opening.
+ * otherwise; most properties are settled when a disk is opened.
  */
 public interface Disk extends AutoCloseable {
     /** What a person calls this store, such as a path. */
     String name();
 
-    /** Size in bytes at this moment, a multiple of {@link #logicalBlockBytes}. May change while in use. */
+    /** Size in bytes, a multiple of {@link #logicalBlockBytes}. May change while in use. */
     long sizeBytes();
+
+    /**
+     * Measures the store and adopts its size. Blocks; control threads only.
+     *
+     * @param mayShrink adopt a smaller size too; else what is beyond the store's end fails until it has grown back
+     * @return true if {@link #sizeBytes} has changed
+     * @throws XenException EINVAL if the store's new size is none for a disk: the old one stays
+     */
+    default boolean refreshSize(boolean mayShrink) throws XenException {
+        return false;
+    }
 
     /** Granularity of offsets and lengths, bytes, a power of two, at least 512. */
     int logicalBlockBytes();

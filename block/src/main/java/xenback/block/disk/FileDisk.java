@@ -26,9 +26,9 @@ public final class FileDisk implements Disk {
 
     private final NativeFile buffered;
     private final @Nullable NativeFile direct;
-    private final Status status;
+    private final Status status; // but for the size
     private final Options options;
-    private final long sizeBytes;
+    private volatile long sizeBytes;
     private final AtomicBoolean shrinkSaid = new AtomicBoolean();
     private final AtomicBoolean fullSaid = new AtomicBoolean();
 
@@ -80,6 +80,23 @@ public final class FileDisk implements Disk {
     @Override
     public long sizeBytes() {
         return sizeBytes;
+    }
+
+    @Override
+    public synchronized boolean refreshSize(boolean mayShrink) throws XenException {
+        long found = buffered.sizeBytes();
+        if (found == sizeBytes) {
+            shrinkSaid.set(false); // it is whole, perhaps again
+            return false;
+        }
+        if (found < sizeBytes && !mayShrink) {
+            onShrunk();
+            return false;
+        }
+        checkSize(buffered.path(), found);
+        shrinkSaid.set(false);
+        sizeBytes = found;
+        return true;
     }
 
     /**
