@@ -37,14 +37,40 @@ public interface Disk extends AutoCloseable {
     /** True if {@link DiskQueue#flush} makes completed writes durable; false if there is nothing to flush or no way. */
     boolean canFlush();
 
-    /** True if {@link DiskQueue#discard} gives space back. */
+    /**
+     * True if {@link DiskQueue#discard} gives space back, as far as is known: one that is refused with -EOPNOTSUPP may turn
+     * this to false.
+     */
     boolean canDiscard();
+
+    /** Unit in which space is given back, bytes, a multiple of {@link #logicalBlockBytes}. For disks that can discard. */
+    default int discardGranularityBytes() {
+        return logicalBlockBytes();
+    }
+
+    /** Where the first such unit begins, bytes, a multiple of {@link #logicalBlockBytes}. For disks that can discard. */
+    default int discardAlignmentBytes() {
+        return 0;
+    }
+
+    /** True if a discard can be secure: nobody can read afterwards what was there. */
+    default boolean canDiscardSecurely() {
+        return false;
+    }
 
     /** True if {@link DiskQueue#writeZeroes} is served without the caller sending zeroes. */
     boolean canWriteZeroes();
 
     /** True if {@link #nextExtent} knows more than "data everywhere". */
     default boolean knowsExtents() {
+        return false;
+    }
+
+    /**
+     * True if operations may be given memory that another domain shares and may change at any moment, and use nothing of it
+     * after their completion.
+     */
+    default boolean takesGrantedPages() {
         return false;
     }
 

@@ -53,6 +53,26 @@ public record ExtentsFrom(Disk next, Disk image) implements Disk {
     }
 
     @Override
+    public int discardGranularityBytes() {
+        return next.discardGranularityBytes();
+    }
+
+    @Override
+    public int discardAlignmentBytes() {
+        return next.discardAlignmentBytes();
+    }
+
+    @Override
+    public boolean canDiscardSecurely() {
+        return next.canDiscardSecurely();
+    }
+
+    @Override
+    public boolean takesGrantedPages() {
+        return next.takesGrantedPages();
+    }
+
+    @Override
     public boolean canWriteZeroes() {
         return next.canWriteZeroes();
     }

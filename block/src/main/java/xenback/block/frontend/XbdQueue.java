@@ -210,7 +210,7 @@ final class XbdQueue implements DiskQueue {
     }
 
     @Override
-    public void discard(long offsetBytes, long lengthBytes, Completion done, int tag) {
+    public void discard(long offsetBytes, long lengthBytes, boolean secure, Completion done, int tag) {
         loop.execute(() -> done.onCompletion(tag, -Errno.EOPNOTSUPP.number()));
     }
 

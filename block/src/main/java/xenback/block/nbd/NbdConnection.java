@@ -254,7 +254,7 @@ final class NbdConnection {
         switch (request.command) {
             case NbdProtocol.CMD_FLUSH -> queue.flush(onDisk, request.number);
             case NbdProtocol.CMD_TRIM ->
-                queue.discard(request.offsetBytes, request.lengthBytes, onDisk, request.number);
+                queue.discard(request.offsetBytes, request.lengthBytes, false, onDisk, request.number);
             case NbdProtocol.CMD_WRITE_ZEROES -> {
                 boolean mayDiscard = (request.flags & NbdProtocol.CMD_FLAG_NO_HOLE) == 0;
                 queue.writeZeroes(request.offsetBytes, request.lengthBytes, mayDiscard, onDisk, request.number);

@@ -51,9 +51,11 @@ class FileDiskSizeTest {
             assertThat(disk.refreshSize(false)).as("nothing has changed").isFalse();
             resize(image, 3 * MIB);
             assertThat(disk.sizeBytes()).as("not asked yet").isEqualTo(MIB);
+            assertThat(io.discard(2 * MIB, MIB, false)).isEqualTo(-Errno.EIO.number());
 
             assertThat(disk.refreshSize(false)).isTrue();
             assertThat(disk.sizeBytes()).isEqualTo(3 * MIB);
+            assertThat(io.discard(2 * MIB, MIB, false)).isZero();
             assertThat(io.write(2 * MIB, new byte[4096])).isZero();
             assertThat(disk.refreshSize(true)).isFalse();
         }
@@ -125,6 +127,7 @@ class FileDiskSizeTest {
             resize(image, MIB);
             assertThat(disk.refreshSize(true)).isTrue();
             assertThat(disk.sizeBytes()).isEqualTo(MIB);
+            assertThat(io.writeZeroes(MIB, 4096, true)).isEqualTo(-Errno.EIO.number());
             assertThat(io.readResult(0, MIB)).isZero();
             assertThat(log.lines()).isEmpty();
         }

@@ -186,7 +186,7 @@ class MemoryDisk implements Disk {
         }
 
         @Override
-        public void discard(long offsetBytes, long lengthBytes, Completion done, int tag) {
+        public void discard(long offsetBytes, long lengthBytes, boolean secure, Completion done, int tag) {
             begin(Operation.DISCARD, offsetBytes, lengthBytes, none, done, tag);
         }
 
