@@ -48,6 +48,14 @@ public final class GuestIo implements AutoCloseable {
         return result(done -> queue.flush(done, 7));
     }
 
+    public int discard(long offset, long length, boolean secure) throws Exception {
+        return result(done -> queue.discard(offset, length, secure, done, 7));
+    }
+
+    public int writeZeroes(long offset, long length, boolean mayDiscard) throws Exception {
+        return result(done -> queue.writeZeroes(offset, length, mayDiscard, done, 7));
+    }
+
     private ScatterList list(MemorySegment memory) {
         ScatterList list = new ScatterList(1, arena);
         list.add(memory, 0, memory.byteSize());

@@ -6,14 +6,25 @@ import xenback.xen.io.EventLoop;
 /**
  * A store behind a virtual block device, or anything that answers like one. Opening and closing block and belong on
  * control threads; the data path goes through a {@link DiskQueue}. Implementations are thread-safe unless they say
- * otherwise; the properties are asked once, after opening.
+ * otherwise; most properties are settled when a disk is opened.
  */
 public interface Disk extends AutoCloseable {
     /** What a person calls this store, such as a path. */
     String name();
 
-    /** Size in bytes at this moment, a multiple of {@link #logicalBlockBytes}. May change while in use. */
+    /** Size in bytes, a multiple of {@link #logicalBlockBytes}. May change while in use. */
     long sizeBytes();
+
+    /**
+     * Measures the store and adopts its size. Blocks; control threads only.
+     *
+     * @param mayShrink adopt a smaller size too; else what is beyond the store's end fails until it has grown back
+     * @return true if {@link #sizeBytes} has changed
+     * @throws XenException EINVAL if the store's new size is none for a disk: the old one stays
+     */
+    default boolean refreshSize(boolean mayShrink) throws XenException {
+        return false;
+    }
 
     /** Granularity of offsets and lengths, bytes, a power of two, at least 512. */
     int logicalBlockBytes();
@@ -26,33 +37,24 @@ public interface Disk extends AutoCloseable {
     /** True if {@link DiskQueue#flush} makes completed writes durable; false if there is nothing to flush or no way. */
     boolean canFlush();
 
-    /** True if {@link DiskQueue#discard} gives space back. */
+    /**
+     * True if {@link DiskQueue#discard} gives space back, as far as is known: one that is refused with -EOPNOTSUPP may turn
+     * this to false.
+     */
     boolean canDiscard();
 
-    /** Bytes that are given back as a unit, a multiple of the logical block. Means something if {@link #canDiscard}. */
-    int discardGranularityBytes();
-
-    /** Where the first such unit starts, bytes. */
-    int discardAlignmentBytes();
-
-    /** True if a secure discard leaves nothing that could be read again. */
-    boolean canDiscardSecurely();
-
-    /**
-     * Measures the store and adopts the size that it has now. Control threads.
-     *
-     * @param mayShrink false keeps the size of a store that became smaller
-     * @return true if {@link #sizeBytes} is another than before
-     */
-    default boolean refreshSize(boolean mayShrink) throws XenException {
-        return false;
+    /** Unit in which space is given back, bytes, a multiple of {@link #logicalBlockBytes}. For disks that can discard. */
+    default int discardGranularityBytes() {
+        return logicalBlockBytes();
     }
 
-    /**
-     * True if operations may be given memory that another domain shares and may change at any moment, because nothing of it is
-     * used after the completion. Not so where a network may still send it then (xl-disk-configuration, direct-io-safe).
-     */
-    default boolean takesGrantedPages() {
+    /** Where the first such unit begins, bytes, a multiple of {@link #logicalBlockBytes}. For disks that can discard. */
+    default int discardAlignmentBytes() {
+        return 0;
+    }
+
+    /** True if a discard can be secure: nobody can read afterwards what was there. */
+    default boolean canDiscardSecurely() {
         return false;
     }
 
@@ -61,6 +63,14 @@ public interface Disk extends AutoCloseable {
 
     /** True if {@link #nextExtent} knows more than "data everywhere". */
     default boolean knowsExtents() {
+        return false;
+    }
+
+    /**
+     * True if operations may be given memory that another domain shares and may change at any moment, and use nothing of it
+     * after their completion.
+     */
+    default boolean takesGrantedPages() {
         return false;
     }
 

@@ -21,11 +21,17 @@ public interface DiskQueue extends AutoCloseable {
     /** Makes durable every write that completed before this call. */
     void flush(Completion done, int tag);
 
-    /** Gives the space of a range back; it reads as anything afterwards. -EOPNOTSUPP where the disk cannot. */
+    /**
+     * Gives the space of a range back; it reads as anything afterwards. -EOPNOTSUPP where the disk cannot. The range may be
+     * the whole disk: it is done piece by piece, and other operations go on meanwhile.
+     *
+     * @param secure nobody can read afterwards what was there
+     */
     void discard(long offsetBytes, long lengthBytes, boolean secure, Completion done, int tag);
 
     /**
-     * Makes a range read as zeroes. -EOPNOTSUPP where the disk cannot.
+     * Makes a range read as zeroes. -EOPNOTSUPP where the disk cannot. The range may be the whole disk, as with {@link
+     * #discard}.
      *
      * @param mayDiscard true if the space may be given back
      */

@@ -23,6 +23,11 @@ public record ExtentsFrom(Disk next, Disk image) implements Disk {
     }
 
     @Override
+    public boolean refreshSize(boolean mayShrink) throws XenException {
+        return next.refreshSize(mayShrink);
+    }
+
+    @Override
     public int logicalBlockBytes() {
         return next.logicalBlockBytes();
     }
@@ -60,6 +65,11 @@ public record ExtentsFrom(Disk next, Disk image) implements Disk {
     @Override
     public boolean canDiscardSecurely() {
         return next.canDiscardSecurely();
+    }
+
+    @Override
+    public boolean takesGrantedPages() {
+        return next.takesGrantedPages();
     }
 
     @Override

@@ -12,6 +12,7 @@ import xenback.xen.io.NativeFile;
 import xenback.xen.io.NativeFile.Kind;
 import xenback.xen.io.NativeFile.Mode;
 import xenback.xen.io.NativeFile.Status;
+import xenback.xen.io.SpaceChange;
 
 /**
  * An image file or a block device, byte for byte: the raw format. Opened for one user: a writer holds an exclusive advisory
@@ -19,6 +20,9 @@ import xenback.xen.io.NativeFile.Status;
  *
  * <p>Buffered unless direct access was asked for and the store allows it; then what is not aligned for O_DIRECT goes through
  * a second, buffered descriptor, which the kernel keeps coherent.
+ *
+ * <p>Discard makes holes in a file, and asks a device to forget. A file system or device that cannot says so at the first
+ * attempt at the latest. Zeroes are made by the file system or the device, and written where neither can.
  */
 public final class FileDisk implements Disk {
     private static final System.Logger LOG = System.getLogger(FileDisk.class.getName());
@@ -26,9 +30,12 @@ public final class FileDisk implements Disk {
 
     private final NativeFile buffered;
     private final @Nullable NativeFile direct;
-    private final Status status;
+    private final Status status; // but for the size
     private final Options options;
-    private final long sizeBytes;
+    private final DiscardLimits discards;
+    private volatile long sizeBytes;
+    private volatile boolean discardRefused;
+    private volatile boolean secureDiscardRefused;
     private final AtomicBoolean shrinkSaid = new AtomicBoolean();
     private final AtomicBoolean fullSaid = new AtomicBoolean();
 
@@ -37,6 +44,7 @@ public final class FileDisk implements Disk {
         this.direct = direct;
         this.status = status;
         this.options = options;
+        discards = DiscardLimits.of(buffered, status, options.readOnly());
         sizeBytes = status.sizeBytes();
     }
 
@@ -82,6 +90,23 @@ public final class FileDisk implements Disk {
         return sizeBytes;
     }
 
+    @Override
+    public synchronized boolean refreshSize(boolean mayShrink) throws XenException {
+        long found = buffered.sizeBytes();
+        if (found == sizeBytes) {
+            shrinkSaid.set(false); // it is whole, perhaps again
+            return false;
+        }
+        if (found < sizeBytes && !mayShrink) {
+            onShrunk();
+            return false;
+        }
+        checkSize(buffered.path(), found);
+        shrinkSaid.set(false);
+        sizeBytes = found;
+        return true;
+    }
+
     /**
      * 512 whatever the store has, unless the store's own was asked for: with it all frontends agree in what they count
      * (blkif.h, 2024), and images that were made for 512 can be used. What the store cannot take at this size goes through
@@ -110,32 +135,33 @@ public final class FileDisk implements Disk {
 
     @Override
     public boolean canDiscard() {
-        return false;
+        return discards.possible() && !discardRefused;
     }
 
     @Override
     public int discardGranularityBytes() {
-        return 4096;
+        return discards.granularityBytes();
     }
 
     @Override
     public int discardAlignmentBytes() {
-        return 0;
+        return discards.alignmentBytes();
     }
 
     @Override
     public boolean canDiscardSecurely() {
-        return false;
-    }
-
-    @Override
-    public boolean takesGrantedPages() {
-        return true;
+        return canDiscard() && discards.secure() && !secureDiscardRefused;
     }
 
     @Override
     public boolean canWriteZeroes() {
-        return false;
+        return !readOnly();
+    }
+
+    /** The kernel copies what it buffers, and has done with the pages of a direct operation when it completes. */
+    @Override
+    public boolean takesGrantedPages() {
+        return true;
     }
 
     @Override
@@ -186,6 +212,32 @@ public final class FileDisk implements Disk {
     int directAlignmentBytes() {
         int known = Math.max(status.directMemoryBytes(), status.directOffsetBytes());
         return known == 0 ? 4096 : Math.max(SECTOR_BYTES, known);
+    }
+
+    /** Granularity of changes of space: a device's own logical block; a file's bytes can be changed one by one. */
+    int spaceAlignmentBytes() {
+        return status.kind() == Kind.BLOCK_DEVICE ? status.logicalBlockBytes() : 1;
+    }
+
+    /** How a discard is done. */
+    SpaceChange discardChange(boolean secure) {
+        if (status.kind() == Kind.REGULAR) {
+            return SpaceChange.PUNCH_HOLE;
+        }
+        return secure ? SpaceChange.SECURE_DISCARD : SpaceChange.DISCARD;
+    }
+
+    DiscardLimits discards() {
+        return discards;
+    }
+
+    /** The file system or the device does not discard after all. */
+    void onDiscardRefused(boolean secure) {
+        if (secure) {
+            secureDiscardRefused = true;
+        } else {
+            discardRefused = true;
+        }
     }
 
     /** The store ended before the disk did. Said once. */

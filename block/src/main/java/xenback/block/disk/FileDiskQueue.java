@@ -14,6 +14,7 @@ final class FileDiskQueue implements DiskQueue {
 
     private final FileDisk disk;
     private final EventLoop loop;
+    private final FileDiskRanges ranges;
     private final Completion onRead = this::onRead;
     private final Completion onWritten = this::onWritten;
 
@@ -28,6 +29,7 @@ final class FileDiskQueue implements DiskQueue {
     FileDiskQueue(FileDisk disk, EventLoop loop) {
         this.disk = disk;
         this.loop = loop;
+        ranges = new FileDiskRanges(disk, loop);
     }
 
     @Override
@@ -49,18 +51,19 @@ final class FileDiskQueue implements DiskQueue {
 
     @Override
     public void discard(long offsetBytes, long lengthBytes, boolean secure, Completion done, int tag) {
-        loop.execute(() -> done.onCompletion(tag, -Errno.EOPNOTSUPP.number()));
+        ranges.discard(offsetBytes, lengthBytes, secure, done, tag);
     }
 
     @Override
     public void writeZeroes(long offsetBytes, long lengthBytes, boolean mayDiscard, Completion done, int tag) {
-        loop.execute(() -> done.onCompletion(tag, -Errno.EOPNOTSUPP.number()));
+        ranges.writeZeroes(offsetBytes, lengthBytes, mayDiscard, done, tag);
     }
 
     @Override
     public void close() {
-        if (freeCount != free.length) {
-            throw new IllegalStateException((free.length - freeCount) + " operations are in flight");
+        int running = free.length - freeCount + ranges.running();
+        if (running > 0) {
+            throw new IllegalStateException(running + " operations are in flight");
         }
     }
 

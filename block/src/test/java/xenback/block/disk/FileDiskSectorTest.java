@@ -42,6 +42,7 @@ class FileDiskSectorTest {
         try (FileDisk disk = FileDisk.open(device, new Options(false, true, false))) {
             assertThat(disk.logicalBlockBytes()).isEqualTo(512);
             assertThat(disk.physicalBlockBytes()).isGreaterThanOrEqualTo(4096);
+            assertThat(disk.discardGranularityBytes()).isGreaterThanOrEqualTo(4096);
             assertThat(disk.isDirect()).isTrue();
         }
     }

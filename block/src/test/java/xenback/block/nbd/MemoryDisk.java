@@ -91,21 +91,6 @@ class MemoryDisk implements Disk {
     }
 
     @Override
-    public int discardGranularityBytes() {
-        return 4096;
-    }
-
-    @Override
-    public int discardAlignmentBytes() {
-        return 0;
-    }
-
-    @Override
-    public boolean canDiscardSecurely() {
-        return false;
-    }
-
-    @Override
     public boolean canWriteZeroes() {
         return canWriteZeroes;
     }

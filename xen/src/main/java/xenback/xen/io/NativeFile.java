@@ -11,6 +11,8 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import xenback.xen.Errno;
 import xenback.xen.XenException;
 
@@ -55,6 +57,8 @@ public final class NativeFile implements AutoCloseable {
     private static final long BLKPBSZGET = 0x127B;
     private static final long BLKGETSIZE64 = 0x80081272L;
 
+    private static final boolean SECURE_DISCARD_TELLS = isLinuxSince(5, 19);
+
     private static final int SEEK_DATA = 3;
     private static final int SEEK_HOLE = 4;
 
@@ -69,6 +73,7 @@ public final class NativeFile implements AutoCloseable {
     private static final int STATX_BASIC_STATS = 0x7FF;
     private static final int STATX_DIOALIGN = 0x2000;
     private static final int STATX_MASK_AT = 0;
+    private static final int STATX_BLKSIZE_AT = 4;
     private static final int STATX_MODE_AT = 28;
     private static final int STATX_SIZE_AT = 40;
     private static final int STATX_RDEV_MAJOR_AT = 128;
@@ -154,6 +159,7 @@ public final class NativeFile implements AutoCloseable {
      *     as the kernel's huge dev_t, major at bit 8 up and minor in the low bits (MAJOR &lt;&lt; 8 | MINOR below 256)
      * @param logicalBlockBytes smallest unit of direct access, 512 if unknown
      * @param physicalBlockBytes unit that needs no read before a write
+     * @param spaceBlockBytes unit in which a file takes space of its file system, and gives it back
      * @param directMemoryBytes alignment of memory for O_DIRECT, 0 if direct access is not possible or not known
      * @param directOffsetBytes alignment of offsets and lengths for O_DIRECT, 0 if not possible or not known
      */
@@ -163,6 +169,7 @@ public final class NativeFile implements AutoCloseable {
             long device,
             int logicalBlockBytes,
             int physicalBlockBytes,
+            int spaceBlockBytes,
             int directMemoryBytes,
             int directOffsetBytes) {}
 
@@ -188,16 +195,29 @@ public final class NativeFile implements AutoCloseable {
                         logical,
                         Math.max(logical, (int) ioctlValue(BLKPBSZGET)),
                         logical,
+                        logical,
                         logical);
             }
             long size = statx.get(ValueLayout.JAVA_LONG, STATX_SIZE_AT);
-            return new Status(kind, size, number, 512, 4096, dioMemory, dioOffset);
+            int space = statx.get(ValueLayout.JAVA_INT, STATX_BLKSIZE_AT);
+            return new Status(kind, size, number, 512, 4096, isSane(space) ? space : 4096, dioMemory, dioOffset);
         }
     }
 
     /** Size in bytes now; files and devices may grow and shrink while open. */
     public long sizeBytes() throws XenException {
         return status().sizeBytes();
+    }
+
+    /**
+     * True if a block device can {@linkplain SpaceChange#SECURE_DISCARD discard securely}. It is asked to, without a range:
+     * one that can says EFAULT before it has touched anything. Before Linux 5.19 one that can only discard says so too, so
+     * there the answer is false.
+     */
+    public boolean canDiscardSecurely() {
+        return SECURE_DISCARD_TELLS
+                && Native.call((arena, state) -> Libc.ioctl(state, fd, SpaceChange.SECURE_DISCARD.request(), 0))
+                        == -Errno.EFAULT.number();
     }
 
     /** Sets the length; what is added reads as zeroes and takes no space. */
@@ -293,6 +313,18 @@ public final class NativeFile implements AutoCloseable {
     private static int statx(Arena scratch, MemorySegment state, int fd, MemorySegment statx) {
         return Libc.statx(
                 state, fd, scratch.allocateFrom(""), AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_DIOALIGN, statx);
+    }
+
+    /** Some file systems call a block what is best read at once. */
+    private static boolean isSane(int blockBytes) {
+        return blockBytes >= 512 && blockBytes <= 1 << 20 && Integer.bitCount(blockBytes) == 1;
+    }
+
+    private static boolean isLinuxSince(int major, int minor) {
+        Matcher version = Pattern.compile("(\\d{1,4})\\.(\\d{1,4}).*").matcher(System.getProperty("os.version", ""));
+        return version.matches()
+                && Integer.parseInt(version.group(1)) * 10_000 + Integer.parseInt(version.group(2))
+                        >= major * 10_000 + minor;
     }
 
     private static long deviceNumber(MemorySegment statx, int majorAt, int minorAt) {
