@@ -48,7 +48,7 @@ final class AnnouncerTest {
                         {"event":"attached","interface":"xbdback1i51712","domid":1,"vdev":"xvda","number":51712,\
                         "disk":"/a\\n\\"b.img","sizeBytes":1048576,"readOnly":false}
                         {"event":"connected","interface":"xbdback1i51712","domid":1,"vdev":"xvda","port":7,\
-                        "protocol":"x86_64-abi"}
+                        "protocol":"x86_64-abi","queues":1}
                         {"event":"export","name":"xbd0","interface":"xbdback1i51712","domid":1,"vdev":"xvda",\
                         "sizeBytes":1048576,"readOnly":true,"uri":"nbd+unix:///xbd0?socket=/run/x/nbd.sock"}
                         {"event":"status","disks":[{"name":"xbd0","interface":"xbdback1i51712","readsPerSecond":2000,\

@@ -3,8 +3,6 @@ package xenback.block.backend;
 import java.lang.System.Logger.Level;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.util.concurrent.TimeUnit;
-import org.jspecify.annotations.Nullable;
 import xenback.block.disk.Disk;
 import xenback.block.disk.DiskQueue;
 import xenback.block.protocol.Blkif;
@@ -48,24 +46,8 @@ final class BlockQueue {
     /** Entries of a grant copy, if no single request needs more. */
     private static final int COPY_ENTRIES = 512;
 
-    /** Pages of payload that are copied, 4 to 8 MiB: a full ring of ordinary requests, several indirect ones. */
-    private static final int POOL_PAGES_LEAST = 1024;
-
-    private static final int POOL_PAGES_MOST = 2048;
-
-    /** Persistent grants of a queue: 33 a slot are what Linux' blkfront keeps, for 32 segments and their descriptors. */
-    private static final int PERSISTENT_PER_SLOT = 33;
-
-    private static final int PERSISTENT_MOST = 4096;
-
     /** Indirect requests whose descriptors are fetched together. */
     private static final int DESCRIBED_TOGETHER = 32;
-
-    /** Persistent grants that a second's housekeeping unmaps at most. */
-    private static final int EXPIRE_AT_A_TIME = 256;
-
-    /** A page that no request has used for so long is given back (Linux: persistent_grant_unused_seconds). */
-    private static final long IDLE_NANOS = TimeUnit.SECONDS.toNanos(60);
 
     private static final int NONE = -1;
 
@@ -82,7 +64,6 @@ final class BlockQueue {
     private final DiskQueue diskQueue;
     private final BlockSession.Ties ties;
     private final QueueCounters counters;
-    private final Arena arena;
     private final EventStorm storm = new EventStorm();
 
     // Requests in flight, by table index. A ring never has more unanswered than slots, so the table cannot run out.
@@ -90,8 +71,7 @@ final class BlockQueue {
     private final int[] free;
     private int freeCount;
 
-    private final PayloadPool pool;
-    private final @Nullable PersistentGrants persistent;
+    private final Payload payload;
 
     /** Requests that found no room in the pool, oldest first, in a ring. Nothing more is taken before they have. */
     private final int[] parked;
@@ -168,7 +148,6 @@ final class BlockQueue {
         this.disk = disk;
         this.diskQueue = diskQueue;
         this.counters = counters;
-        this.arena = arena;
         int slots = ring.slots();
         table = new InFlight[slots];
         free = new int[slots];
@@ -178,11 +157,7 @@ final class BlockQueue {
         }
         freeCount = slots;
         int largest = Math.max(BlkifLayout.MAX_SEGMENTS, offered.indirectSegments());
-        pool = new PayloadPool(
-                Math.max(
-                        largest,
-                        Math.clamp((long) slots * BlkifLayout.MAX_SEGMENTS, POOL_PAGES_LEAST, POOL_PAGES_MOST)),
-                arena);
+        payload = new Payload(connection, slots, largest, arena);
         int entries = Math.max(COPY_ENTRIES, largest);
         fromGuest = new GrantCopyBatch(Direction.FROM_GUEST, entries);
         toGuest = new GrantCopyBatch(Direction.TO_GUEST, entries);
@@ -195,9 +170,6 @@ final class BlockQueue {
                 Direction.FROM_GUEST, DESCRIBED_TOGETHER * BlkifLayout.indirectPages(offered.indirectSegments()));
         slotCopy = arena.allocate(layout.requestBytes(), 8);
         response = arena.allocate(16, 8);
-        persistent = connection.persistent()
-                ? new PersistentGrants(grants, guestDomid, Math.min(slots * PERSISTENT_PER_SLOT, PERSISTENT_MOST))
-                : null;
     }
 
     /** Begins to serve. The frontend may have put requests on the ring long before. */
@@ -216,9 +188,8 @@ final class BlockQueue {
 
     /** What is due about once a second: pages that the guest does not use any more go back. */
     void keepHouse() {
-        if (!closed && persistent != null) {
-            persistent.expire(System.nanoTime(), IDLE_NANOS, EXPIRE_AT_A_TIME);
-            counters.persistentPages.set(persistent.mapped());
+        if (!closed) {
+            counters.persistentPages.set(payload.expire(System.nanoTime()));
         }
     }
 
@@ -226,10 +197,8 @@ final class BlockQueue {
     void close() {
         closed = true;
         diskQueue.close();
-        if (persistent != null) {
-            persistent.close();
-            counters.persistentPages.set(0);
-        }
+        payload.close();
+        counters.persistentPages.set(0);
     }
 
     private void finishTurn() {
@@ -273,9 +242,8 @@ final class BlockQueue {
             return;
         }
         int taken = 0;
-        while (mayTake() && ring.takeRequest(slotCopy)) {
+        for (; mayTake() && ring.takeRequest(slotCopy); taken++) {
             begin(free[--freeCount]);
-            taken++;
         }
         fetchDescriptors();
         copyWrites();
@@ -369,12 +337,9 @@ final class BlockQueue {
         int left = BlkifLayout.descriptorBytes(request.segmentCount());
         for (int page = 0; left > 0; page++) {
             int bytes = Math.min(left, GrantCopyBatch.PAGE_BYTES);
-            int place = persistent == null ? NONE : persistent.acquire(request.descriptorGref(page));
-            if (place == NONE || persistent == null) {
-                descriptors.add(guestDomid, request.descriptorGref(page), 0, descriptorCopy, at, bytes);
-            } else {
-                MemorySegment.copy(persistent.memory(), PersistentGrants.offset(place), descriptorCopy, at, bytes);
-                persistent.release(place, nowNanos);
+            int gref = request.descriptorGref(page);
+            if (!payload.copyFromMapped(gref, descriptorCopy, at, bytes, nowNanos)) {
+                descriptors.add(guestDomid, gref, 0, descriptorCopy, at, bytes);
             }
             at += bytes;
             left -= bytes;
@@ -428,12 +393,10 @@ final class BlockQueue {
             start(index);
             return true;
         }
-        int bytes = request.totalBytes();
-        flight.makeRoom(arena);
-        if (!placeInGuest(flight) && !placeInPool(flight, bytes)) {
+        if (!payload.place(flight, nowNanos)) {
             return false;
         }
-        burstBytes += bytes;
+        burstBytes += request.totalBytes();
         if (flight.mapped || request.operation() == Blkif.OP_READ) {
             start(index);
             return true;
@@ -441,41 +404,8 @@ final class BlockQueue {
         if (segments > fromGuest.capacity() - fromGuest.count()) {
             copyWrites();
         }
-        addPayload(fromGuest, flight);
+        payload.addTo(fromGuest, flight);
         writesToCopy[writesToCopyCount++] = index;
-        return true;
-    }
-
-    private boolean placeInGuest(InFlight flight) {
-        if (persistent == null) {
-            return false;
-        }
-        BlkifRequest request = flight.request;
-        MemorySegment pages = persistent.memory();
-        flight.list.clear();
-        for (int i = 0; i < request.segmentCount(); i++) {
-            int place = persistent.acquire(request.gref(i));
-            if (place == PersistentGrants.NONE) {
-                releasePlaces(flight, i);
-                return false;
-            }
-            flight.places[i] = place;
-            flight.list.add(pages, PersistentGrants.offset(place) + request.segmentOffset(i), request.segmentBytes(i));
-        }
-        flight.mapped = true;
-        return true;
-    }
-
-    private boolean placeInPool(InFlight flight, int bytes) {
-        int pages = (bytes + GrantCopyBatch.PAGE_BYTES - 1) / GrantCopyBatch.PAGE_BYTES;
-        int first = pool.take(pages);
-        if (first == PayloadPool.NONE) {
-            return false;
-        }
-        flight.firstPoolPage = first;
-        flight.poolPages = pages;
-        flight.list.clear();
-        flight.list.add(pool.memory(), (long) first * GrantCopyBatch.PAGE_BYTES, bytes);
         return true;
     }
 
@@ -494,17 +424,6 @@ final class BlockQueue {
                         index);
             // Flush, then the payload, as Linux does (PREFLUSH).
             default -> diskQueue.flush(onFlushed, index);
-        }
-    }
-
-    private void addPayload(GrantCopyBatch batch, InFlight flight) {
-        BlkifRequest request = flight.request;
-        flight.firstEntry = batch.count();
-        long at = (long) flight.firstPoolPage * GrantCopyBatch.PAGE_BYTES;
-        for (int i = 0; i < request.segmentCount(); i++) {
-            int bytes = request.segmentBytes(i);
-            batch.add(guestDomid, request.gref(i), request.segmentOffset(i), pool.memory(), at, bytes);
-            at += bytes;
         }
     }
 
@@ -565,7 +484,7 @@ final class BlockQueue {
             if (flight.request.segmentCount() > toGuest.capacity() - toGuest.count()) {
                 copyReads();
             }
-            addPayload(toGuest, flight);
+            payload.addTo(toGuest, flight);
             readsToCopy[readsToCopyCount++] = index;
             loop.atTurnEnd(turnEnd);
         }
@@ -640,31 +559,16 @@ final class BlockQueue {
     private void answer(int index, short status) {
         InFlight flight = table[index];
         BlkifRequest request = flight.request;
-        if (flight.mapped) {
-            releasePlaces(flight, request.segmentCount());
-            flight.mapped = false;
-        } else if (flight.poolPages > 0) {
-            pool.give(flight.firstPoolPage, flight.poolPages);
-            flight.poolPages = 0;
-        }
+        payload.release(flight, nowNanos);
         free[freeCount++] = index;
         BlkifResponse.encode(response, layout, request.id(), request.operation(), status);
         ring.putResponse(response, layout.responseBytes());
         counters.answered.add(1);
+        sweepAgain |= parkedCount > 0 || barrier != NONE; // what waits may go on
         if (index == barrier) {
             barrier = NONE;
-            sweepAgain = true;
-        }
-        if (parkedCount > 0 || barrier != NONE) {
-            sweepAgain = true;
         }
         loop.atTurnEnd(turnEnd);
-    }
-
-    private void releasePlaces(InFlight flight, int count) {
-        for (int i = 0; persistent != null && i < count; i++) {
-            persistent.release(flight.places[i], nowNanos);
-        }
     }
 
     private void breakRing() {
