@@ -4,6 +4,7 @@ module xenback.daemon {
     requires static org.jspecify;
     requires xenback.xen;
     requires xenback.block;
+    requires xenback.net;
     requires info.picocli;
     requires java.logging;
 

@@ -32,6 +32,7 @@ final class ArchitectureTest {
     void seesTheClassesOfEveryModule() {
         assertThat(CLASSES.contain("xenback.xen.Xen")).isTrue();
         assertThat(CLASSES.contain("xenback.block.disk.Disk")).isTrue();
+        assertThat(CLASSES.contain("xenback.net.packet.Mac")).isTrue();
         assertThat(CLASSES.contain("xenback.daemon.Main")).isTrue();
     }
 
@@ -54,6 +55,17 @@ final class ArchitectureTest {
                 .should()
                 .dependOnClassesThat()
                 .resideInAnyPackage("xenback.net..", "xenback.daemon..")
+                .check(CLASSES);
+    }
+
+    @Test
+    void netKnowsNeitherDisksNorTheProgram() {
+        noClasses()
+                .that()
+                .resideInAPackage("xenback.net..")
+                .should()
+                .dependOnClassesThat()
+                .resideInAnyPackage("xenback.block..", "xenback.daemon..")
                 .check(CLASSES);
     }
 

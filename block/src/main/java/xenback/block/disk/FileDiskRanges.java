@@ -71,13 +71,13 @@ final class FileDiskRanges {
         long start = offset + alignment - 1 & -alignment;
         long end = offset + length & -alignment;
         if (!(secure ? disk.canDiscardSecurely() : disk.canDiscard())) {
-            loop.answer(-Errno.EOPNOTSUPP.number(), done, tag);
+            loop.completeSoon(done, tag, -Errno.EOPNOTSUPP.number());
         } else if (isOutside(offset, length)) {
-            loop.answer(-Errno.EIO.number(), done, tag);
+            loop.completeSoon(done, tag, -Errno.EIO.number());
         } else if (secure && (start != offset || end != offset + length)) {
-            loop.answer(-Errno.EINVAL.number(), done, tag); // what is left over would stay readable
+            loop.completeSoon(done, tag, -Errno.EINVAL.number()); // what is left over would stay readable
         } else if (start >= end) {
-            loop.answer(0, done, tag);
+            loop.completeSoon(done, tag, 0);
         } else {
             int slot = take(start, end, done, tag);
             changes[slot] = disk.discardChange(secure);
@@ -87,11 +87,11 @@ final class FileDiskRanges {
 
     void writeZeroes(long offset, long length, boolean mayDiscard, Completion done, int tag) {
         if (disk.readOnly()) {
-            loop.answer(-Errno.EOPNOTSUPP.number(), done, tag);
+            loop.completeSoon(done, tag, -Errno.EOPNOTSUPP.number());
         } else if (isOutside(offset, length)) {
-            loop.answer(-Errno.EIO.number(), done, tag);
+            loop.completeSoon(done, tag, -Errno.EIO.number());
         } else if (length == 0) {
-            loop.answer(0, done, tag);
+            loop.completeSoon(done, tag, 0);
         } else {
             int slot = take(offset, offset + length, done, tag);
             mayDiscards[slot] = mayDiscard;

@@ -153,7 +153,10 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
     /** Makes a file's data durable ({@code fdatasync}). */
     public abstract void fdatasync(NativeFile file, Completion done, int tag);
 
-    /** Delivers a result in the next step, as if an operation had been started that was done at once. */
+    /**
+     * Has {@code done} told {@code result} from a later step, like an operation that was over at once: for a caller that
+     * promises that too. No allocation.
+     */
     public final void completeSoon(Completion done, int tag, int result) {
         completeLater(takeSlot(done, tag), result);
     }
@@ -192,14 +195,6 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
 
     /** Which engine this is, never {@link Engine#AUTO}. */
     public abstract Engine engine();
-
-    /**
-     * Has {@code done} told {@code result} from a later step, like an operation that was over at once: for a caller that
-     * promises that too. No allocation.
-     */
-    public final void answer(int result, Completion done, int tag) {
-        completeLater(takeSlot(done, tag), result);
-    }
 
     /** Runs {@code task} on the loop's thread soon; tasks run in the order given. Any thread. */
     public final void execute(Runnable task) {

@@ -439,7 +439,7 @@ class EventLoopTest {
             CompletableFuture<String> told = new CompletableFuture<>();
             loop.execute(() -> {
                 boolean[] starting = {true};
-                loop.answer(-5, (tag, result) -> told.complete(tag + " " + result + " " + starting[0]), 3);
+                loop.completeSoon((tag, result) -> told.complete(tag + " " + result + " " + starting[0]), 3, -5);
                 starting[0] = false;
             });
             assertThat(told.get(10, TimeUnit.SECONDS)).isEqualTo("3 -5 false");
