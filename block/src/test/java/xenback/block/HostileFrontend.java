@@ -164,6 +164,11 @@ public final class HostileFrontend implements AutoCloseable {
         return grefs[1 + payloadPage];
     }
 
+    /** Of the ring itself: a guest can name it as payload. */
+    public int ringGref() {
+        return grefs[0];
+    }
+
     public MemorySegment page(int payloadPage) {
         return pages.memory().asSlice(4096L * (1 + payloadPage), 4096);
     }
@@ -214,6 +219,15 @@ public final class HostileFrontend implements AutoCloseable {
     public void send(BlkifRequest request) {
         request.encode(slotBytes, abi.layout(), vdev);
         send(slotBytes);
+    }
+
+    /** Puts several requests into the next slots and publishes them at once. */
+    public void sendTogether(BlkifRequest... requests) {
+        for (int i = 0; i < requests.length; i++) {
+            requests[i].encode(slotBytes, abi.layout(), vdev);
+            slot(reqProd + i).copyFrom(slotBytes.asSlice(0, abi.layout().requestBytes()));
+        }
+        claim(reqProd + requests.length);
     }
 
     /** The same with any bytes. */

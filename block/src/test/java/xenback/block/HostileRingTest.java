@@ -12,6 +12,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import xenback.block.protocol.Abi;
 import xenback.block.protocol.Blkif;
+import xenback.block.protocol.BlkifRequest;
 import xenback.xen.bus.XenbusState;
 import xenback.xen.embedded.Domain;
 import xenback.xen.io.EventLoop.Engine;
@@ -49,6 +50,27 @@ class HostileRingTest {
         machine.close();
         log.close();
         assertThat(log.faults()).isEmpty();
+    }
+
+    /**
+     * The disk's bytes go over the ring's counters while a barrier waits for that read: what was taken is still answered, or the
+     * device could never be closed.
+     */
+    @Test
+    void closesTheDeviceOfAGuestThatHasItsRingOverwritten() throws Exception {
+        BlkifRequest overRing = new BlkifRequest();
+        overRing.compose(Blkif.OP_READ, 1, 0);
+        overRing.addSegment(frontend.ringGref(), 0, 7);
+
+        frontend.sendTogether(overRing, frontend.request(Blkif.OP_WRITE_BARRIER, 8));
+
+        frontend.awaitBackend(XenbusState.CLOSING);
+        Await.until(() -> frontend.error().contains("RING_OVERFLOW"), frontend::error);
+        frontend.takeBack();
+        frontend.reset();
+        frontend.connect();
+        assertThat(frontend.works()).isTrue();
+        assertThat(other.works()).isTrue();
     }
 
     @ParameterizedTest

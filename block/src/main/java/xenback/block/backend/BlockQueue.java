@@ -233,12 +233,11 @@ final class BlockQueue {
         sweepAgain = false;
         burstBytes = 0;
         resume();
+        if (!ended && !ring.beginSweep()) {
+            breakRing();
+        }
         if (ended) {
             copyWrites(); // what was taken is finished, nothing more is taken
-            return;
-        }
-        if (!ring.beginSweep()) {
-            breakRing();
             return;
         }
         int taken = 0;
