@@ -38,7 +38,7 @@ final class DaemonConnection {
     private final ReentrantLock writer = new ReentrantLock();
     private final ByteBuffer outgoing = // guarded by writer
             ByteBuffer.allocateDirect(StoreMessage.MAX_BYTES).order(ByteOrder.nativeOrder());
-    private final Semaphore inFlight = new Semaphore(MAX_IN_FLIGHT);
+    private final Semaphore inFlight = new Semaphore(MAX_IN_FLIGHT, true); // in turn, or one who needs all would starve
     private final Map<Integer, CompletableFuture<StoreMessage>> pending = new ConcurrentHashMap<>();
     private final AtomicInteger lastRequestId = new AtomicInteger();
     private volatile boolean lost;
@@ -65,7 +65,8 @@ final class DaemonConnection {
         if (body.length() > transport.maxBodyBytes()) {
             throw new StoreException(Errno.E2BIG, what);
         }
-        inFlight.acquireUninterruptibly();
+        int permits = isAlone(type) ? MAX_IN_FLIGHT : 1;
+        inFlight.acquireUninterruptibly(permits);
         int requestId = lastRequestId.incrementAndGet();
         try {
             CompletableFuture<StoreMessage> answer = new CompletableFuture<>();
@@ -79,8 +80,17 @@ final class DaemonConnection {
             throw new StoreException(Errno.EIO, what, e.getCause() == null ? e : e.getCause());
         } finally {
             pending.remove(requestId);
-            inFlight.release();
+            inFlight.release(permits);
         }
+    }
+
+    /**
+     * A watch is registered while no answer is due on this connection. Linux keeps the descriptor's lock until the daemon has
+     * answered the watch, and its one thread that takes answers needs the same lock to hand over any other: it waits for ever,
+     * and with it all of the domain that uses xenstore (seen with 6.1.176, xenbus_dev_queue_reply under xenbus_thread).
+     */
+    private static boolean isAlone(MessageType type) {
+        return type == MessageType.WATCH || type == MessageType.UNWATCH;
     }
 
     private void send(StoreMessage message, String what) throws StoreException {

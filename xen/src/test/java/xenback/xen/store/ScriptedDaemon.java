@@ -79,6 +79,11 @@ final class ScriptedDaemon implements AutoCloseable {
         }
     }
 
+    /** Says something unasked, or late. */
+    void say(ByteBuffer message) throws IOException {
+        connected.get().write(message);
+    }
+
     /** Hangs up, and answers again when called. */
     void hangUp() throws IOException {
         connected.get().close();

@@ -9,7 +9,11 @@ import java.nio.ByteOrder;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -170,6 +174,42 @@ class StoreClientTest {
 
             assertThat(calls.get()).isEqualTo(2);
         }
+    }
+
+    /** Linux' /dev/xen/xenbus locks up if another answer is due while a watch is registered. */
+    @Test
+    void registersAWatchWhileNoAnswerIsDue() throws Exception {
+        Map<MessageType, StoreMessage> seen = new ConcurrentHashMap<>();
+        ScriptedDaemon.Script slow = request -> {
+            seen.put(request.type(), request);
+            return request.type() == MessageType.READ ? List.of() : ScriptedDaemon.answer(request, "OK\0");
+        };
+        try (ScriptedDaemon daemon = new ScriptedDaemon(dir.resolve("socket"), slow);
+                StoreClient client = StoreClient.connect(dir.resolve("socket"))) {
+            CompletableFuture<Optional<String>> value = later(() -> client.read(A));
+            Events.await("the read", () -> seen.containsKey(MessageType.READ));
+            CompletableFuture<StoreWatch> watch = later(() -> client.watch(A, new Events()));
+            Thread.sleep(200); // for a watch that does not wait
+
+            assertThat(seen).doesNotContainKey(MessageType.WATCH);
+
+            daemon.say(ScriptedDaemon.bytes(
+                    MessageType.READ, seen.get(MessageType.READ).requestId(), "late"));
+            assertThat(value.get(20, TimeUnit.SECONDS)).contains("late");
+            watch.get(20, TimeUnit.SECONDS).close();
+        }
+    }
+
+    private static <T> CompletableFuture<T> later(Callable<T> task) {
+        CompletableFuture<T> result = new CompletableFuture<>();
+        Thread.ofVirtual().start(() -> {
+            try {
+                result.complete(task.call());
+            } catch (Exception e) {
+                result.completeExceptionally(e);
+            }
+        });
+        return result;
     }
 
     @Test
