@@ -9,7 +9,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** Checksums against what RFCs and FreeBSD's xnb print. */
+/** Checksums against what RFCs and FreeBSD's xnb print; ChecksumsOracleTest has them against tshark. */
 class ChecksumsTest {
     private static final int IP_CHECKSUM_AT = 14 + 10;
     private static final int UDP_CHECKSUM_AT = 34 + 6;

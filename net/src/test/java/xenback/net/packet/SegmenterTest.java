@@ -5,7 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import java.lang.foreign.MemorySegment;
 import org.junit.jupiter.api.Test;
 
-/** How a large frame is cut. */
+/** How a large frame is cut; LinuxOracleTest has it against Linux. */
 class SegmenterTest {
     private final Segmenter segmenter = new Segmenter();
     private final MemorySegment target = MemorySegment.ofArray(new byte[2000]);
