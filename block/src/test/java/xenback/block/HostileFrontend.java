@@ -173,6 +173,11 @@ public final class HostileFrontend implements AutoCloseable {
         return pages.memory().asSlice(4096L * (1 + payloadPage), 4096);
     }
 
+    /** Payload pages side by side. */
+    public MemorySegment pages(int first, int count) {
+        return pages.memory().asSlice(4096L * (1 + first), 4096L * count);
+    }
+
     /** Grants a payload page anew with other rights. */
     public void grant(int payloadPage, int domid, boolean readOnly) {
         guest.grant(gref(payloadPage), domid, pages.firstFrame() + 1 + payloadPage, readOnly);
