@@ -25,8 +25,8 @@ import xenback.xen.io.EventLoop;
 import xenback.xen.io.EventLoop.Engine;
 
 /**
- * Every combination of ABI, ring order, number of queues, indirect segments and persistent grants carries a guest's bytes to the
- * image and back, and the backend's counters say that the features were really in use.
+ * Every combination of ABI, ring order, number of queues, indirect segments, persistent grants and sector size carries a guest's
+ * bytes to the image and back, and the backend's counters say that the features were really in use.
  */
 class FeatureMatrixTest {
     private static final int SIZE = 2 << 20;
@@ -43,7 +43,11 @@ class FeatureMatrixTest {
     @BeforeEach
     void start() throws Exception {
         // More segments than a page of descriptors holds, so that several pages of them are used.
-        machine = new Machine(dir, Engine.URING, new BlockOptions(4, 4, 1024, true, false, false));
+        machine = new Machine(
+                dir,
+                Engine.URING,
+                new BlockOptions(4, 4, 1024, true, false, false),
+                LargeSectorDisk.WHERE_OWN_SECTOR_SIZE);
         image = Machine.image(dir.resolve("disk.img"), SIZE);
     }
 
@@ -57,7 +61,7 @@ class FeatureMatrixTest {
     @ParameterizedTest
     @EnumSource(Abi.class)
     void carriesTheBytesWithEveryCombination(Abi abi) throws Exception {
-        Domain guest = machine.xen.createDomain(1, 25_000);
+        Domain guest = machine.xen.createDomain(1, 27_000);
         machine.toolstack.createHome(1, "guest1");
         List<EventLoop> loops = List.of(EventLoop.start("a", Engine.URING), EventLoop.start("b", Engine.URING));
         try {
@@ -66,11 +70,10 @@ class FeatureMatrixTest {
                     for (int indirect : new int[] {0, 32, 600}) {
                         for (boolean persistent : new boolean[] {false, true}) {
                             boolean oldSpelling = (order + queues + indirect) % 2 == 0;
-                            int fitting = order == 4 && queues == 4 ? Math.min(indirect, 32) : indirect;
-                            carries(
-                                    guest,
-                                    loops,
-                                    new XbdOptions(abi, order, oldSpelling, queues, fitting, persistent, false));
+                            XbdOptions options =
+                                    new XbdOptions(abi, order, oldSpelling, queues, indirect, persistent, false);
+                            carries(guest, loops, options, 512);
+                            carries(guest, loops, options, LargeSectorDisk.SECTOR_BYTES);
                         }
                     }
                 }
@@ -80,13 +83,15 @@ class FeatureMatrixTest {
         }
     }
 
-    private void carries(Domain guest, List<EventLoop> loops, XbdOptions options) throws Exception {
-        long seed = options.hashCode();
+    private void carries(Domain guest, List<EventLoop> loops, XbdOptions options, int sectorBytes) throws Exception {
+        long seed = (long) options.hashCode() + sectorBytes;
         int vdev = FIRST_VDEV + devices++ % 16;
         Toolstack.Device device = Machine.vbd(1, vdev, image, "w");
+        device.backendNodes().put(BlockBackend.OWN_SECTOR_SIZE, sectorBytes > 512 ? "1" : "0");
         Xbd xbd = Xbd.start("xbd", guest, machine.toolstack.attach(device), options, loops);
         try {
             assertThat(xbd.queueCount()).as("%s", options).isEqualTo(options.queues());
+            assertThat(xbd.logicalBlockBytes()).as("%s", options).isEqualTo(sectorBytes);
             BlockCounters counters = machine.backend().devices().stream()
                     .filter(row -> row.name().equals(BlockBackend.interfaceName(1, vdev)))
                     .findFirst()
@@ -124,6 +129,7 @@ class FeatureMatrixTest {
     private byte[] writeAndRead(Xbd xbd, List<EventLoop> loops, long seed, XbdOptions options) throws Exception {
         Random random = new Random(seed);
         byte[] expected = Files.readAllBytes(image);
+        int sectorBytes = xbd.logicalBlockBytes();
         int part = SIZE / options.queues();
         List<GuestIo> queues = new ArrayList<>();
         for (int i = 0; i < options.queues(); i++) {
@@ -132,11 +138,11 @@ class FeatureMatrixTest {
         for (int i = 0; i < options.queues(); i++) {
             GuestIo io = queues.get(i);
             // One piece of the largest request's size and more, and small ones at odd sectors.
-            int large = Math.min(part / 2, 4096 * (options.indirectSegments() + 1)) / 512 * 512;
-            for (int length : new int[] {large, 512, 4096 * 3 + 512, 4096 * 12}) {
-                byte[] bytes = new byte[Math.min(length, part)];
+            int large = Math.min(part / 2, 4096 * (options.indirectSegments() + 1));
+            for (int length : new int[] {large, sectorBytes, 4096 * 3 + sectorBytes, 4096 * 12}) {
+                byte[] bytes = new byte[Math.min(length, part) / sectorBytes * sectorBytes];
                 random.nextBytes(bytes);
-                int at = i * part + random.nextInt((part - bytes.length) / 512 + 1) * 512;
+                int at = i * part + random.nextInt((part - bytes.length) / sectorBytes + 1) * sectorBytes;
                 assertThat(io.write(at, bytes)).as("seed %d, %s", seed, options).isZero();
                 System.arraycopy(bytes, 0, expected, at, bytes.length);
             }

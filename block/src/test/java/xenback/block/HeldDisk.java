@@ -43,6 +43,20 @@ public final class HeldDisk implements Disk {
         one.loop().execute(() -> one.done().onCompletion(one.tag(), withResult));
     }
 
+    /** Ends the first operations in order, with success and in one turn of the loop; {@code watch} runs after each. */
+    public void endTogether(int count, Runnable watch) {
+        List<Held> ending;
+        synchronized (held) {
+            ending = List.copyOf(held.subList(0, count));
+        }
+        ending.getFirst().loop().execute(() -> {
+            for (Held one : ending) {
+                one.done().onCompletion(one.tag(), 0);
+                watch.run();
+            }
+        });
+    }
+
     /** Waits until so many operations have been started. */
     public void awaitStarted(int count) throws Exception {
         Await.until(() -> started.size() >= count, () -> count + " operations, there are " + started);

@@ -52,7 +52,7 @@ final class DiskPreflight {
         }
         List<Path> missing = new ArrayList<>();
         for (DiskSpec disk : disks) {
-            if (!exists(disk.target())) {
+            if (!disk.isNull() && !exists(disk.target())) {
                 checkParent(disk.target());
                 missing.add(disk.target());
                 continue;
@@ -66,8 +66,11 @@ final class DiskPreflight {
         create(missing, sizeBytes);
     }
 
-    /** The size of an image file in bytes; empty for a block device, which only an open can measure. */
+    /** The size of an image file in bytes; empty for what only an open can measure: a block device, {@code null:SIZE}. */
     private static OptionalLong checkTarget(DiskSpec disk) throws UserError {
+        if (disk.isNull()) {
+            return OptionalLong.empty();
+        }
         Path target = disk.target();
         if (!exists(target)) {
             throw UserError.failure(target + ": no such file; check the path, or make a new image with --create SIZE");

@@ -11,12 +11,24 @@ import xenback.block.protocol.Vdev;
 
 /**
  * One disk of one guest, as typed: {@code target,format,vdev,access} and {@code key=value} of xl-disk-configuration(5),
- * in which {@code target=} takes the rest with its commas, and two keys of our own, {@code guest} and {@code cache}.
+ * in which {@code target=} takes the rest with its commas, and three keys of our own, {@code guest}, {@code cache} and {@code
+ * sector-size}.
  *
- * @param target the image file or block device, as typed
+ * @param target the image file or block device, as typed, or {@code null:SIZE}
+ * @param discard offer discard, if the store can; by default if the disk can be written, as libxl has it
  * @param guestDomid the guest that gets it, 1..0x7FEF
+ * @param ownSectorSize offer a block device's own sector, not 512 bytes
  */
-record DiskSpec(Path target, DiskFormat format, Vdev vdev, boolean readOnly, int guestDomid, CachePolicy cache) {
+record DiskSpec(
+        Path target,
+        DiskFormat format,
+        Vdev vdev,
+        boolean readOnly,
+        DeviceType type,
+        boolean discard,
+        int guestDomid,
+        CachePolicy cache,
+        boolean ownSectorSize) {
     /** DOMID_FIRST_RESERVED of xen.h is 0x7FF0; 0 is the domain of the backend. */
     private static final int LAST_DOMID = 0x7FEF;
 
@@ -36,6 +48,16 @@ record DiskSpec(Path target, DiskFormat format, Vdev vdev, boolean readOnly, int
         } catch (UserError wrong) {
             throw UserError.usage("--disk " + text + ": " + wrong.getMessage());
         }
+    }
+
+    /** True for {@code null:SIZE}, which is no path: nothing has to exist for it. */
+    boolean isNull() {
+        return target.toString().startsWith("null:");
+    }
+
+    /** The target as the backend opens it, from whatever directory. */
+    String params() {
+        return isNull() ? target.toString() : target.toAbsolutePath().toString();
     }
 
     /** What a person calls this disk, such as {@code xvda of domain 1}. */
@@ -81,30 +103,29 @@ record DiskSpec(Path target, DiskFormat format, Vdev vdev, boolean readOnly, int
 
         private void takeNamed(String key, String value) throws UserError {
             switch (key) {
-                case "format", "vdev", "access", "guest", "cache" -> put(key, value);
-                case "devtype" -> {
-                    if (!value.equals("disk")) {
-                        throw UserError.usage(
-                                "devtype=" + value + " is not served; leave it out, with access=r for a medium");
-                    }
-                }
+                case "format", "vdev", "access", "devtype", "guest", "cache", "sector-size" -> put(key, value);
                 case "script", "backend", "backendtype" ->
                     throw UserError.usage(
                             key + "= is for a toolstack that chooses a backend; xenback is the backend, leave it out");
                 default ->
                     throw UserError.usage(
                             "unknown key '" + key
-                                    + "'; known: target, format, vdev, access, devtype, guest, cache (a path with '=' goes last, as target=PATH)");
+                                    + "'; known: target, format, vdev, access, devtype, guest, cache, sector-size (a path with '=' goes last, as target=PATH)");
             }
         }
 
-        /** Words of xl without a value. Those that only advise a backend change nothing here. */
-        private static boolean takeFlag(String word) throws UserError {
-            return switch (word) {
-                case "discard", "no-discard", "direct-io-safe" -> true;
-                case "cdrom" -> throw UserError.usage("cdrom is not served; leave it out, with access=r for a medium");
-                default -> false;
-            };
+        /** Words of xl without a value. {@code direct-io-safe} only permits what {@code cache=direct} asks for. */
+        private boolean takeFlag(String word) throws UserError {
+            switch (word) {
+                case "discard" -> put("discard", "1");
+                case "no-discard" -> put("discard", "0");
+                case "cdrom" -> put("devtype", word);
+                case "direct-io-safe" -> {}
+                default -> {
+                    return false;
+                }
+            }
+            return true;
         }
 
         private void put(String key, String value) throws UserError {
@@ -119,13 +140,21 @@ record DiskSpec(Path target, DiskFormat format, Vdev vdev, boolean readOnly, int
             if (target.isEmpty()) {
                 throw UserError.usage("no target; write it as disk.img,raw,xvda,w");
             }
+            DeviceType type = type(values.getOrDefault("devtype", "disk"));
+            boolean readOnly = readOnly(values.getOrDefault("access", type == DeviceType.CDROM ? "r" : "w"));
+            if (type == DeviceType.CDROM && !readOnly) {
+                throw UserError.usage("a cdrom is never written; leave out access, or write it as r");
+            }
             return new DiskSpec(
                     path(target),
                     DiskFormat.named(values.getOrDefault("format", "raw")),
                     vdev(),
-                    readOnly(values.getOrDefault("access", "w")),
+                    readOnly,
+                    type,
+                    values.getOrDefault("discard", readOnly ? "0" : "1").equals("1"),
                     guestDomid(values.getOrDefault("guest", "1")),
-                    cache(values.getOrDefault("cache", "buffered")));
+                    cache(values.getOrDefault("cache", "buffered")),
+                    ownSectorSize(values.getOrDefault("sector-size", "512")));
         }
 
         private void takePrefix() throws UserError {
@@ -165,6 +194,20 @@ record DiskSpec(Path target, DiskFormat format, Vdev vdev, boolean readOnly, int
                 case "r", "ro" -> true;
                 case "w", "rw" -> false;
                 default -> throw UserError.usage("bad access '" + access + "'; known: r, ro, w, rw");
+            };
+        }
+
+        private static DeviceType type(String type) throws UserError {
+            return Choice.of(DeviceType.class, type)
+                    .orElseThrow(() ->
+                            UserError.usage("bad devtype '" + type + "'; known: " + Choice.known(DeviceType.class)));
+        }
+
+        private static boolean ownSectorSize(String sectorSize) throws UserError {
+            return switch (sectorSize) {
+                case "512" -> false;
+                case "own" -> true;
+                default -> throw UserError.usage("bad sector-size '" + sectorSize + "'; known: 512, own");
             };
         }
 

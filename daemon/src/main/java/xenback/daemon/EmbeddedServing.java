@@ -188,22 +188,25 @@ final class EmbeddedServing implements Serving {
     /** What libxl writes for {@code disk=[...]} with backendtype phy (facts of libxl_disk.c). */
     private static Toolstack.Device device(DiskSpec spec) {
         SequencedMap<String, String> backend = new LinkedHashMap<>();
-        backend.put("params", spec.target().toAbsolutePath().toString());
+        backend.put("params", spec.params());
         backend.put("removable", "0");
         backend.put("bootable", "1");
         backend.put("dev", spec.vdev().name());
         backend.put("type", "phy");
         backend.put("mode", spec.readOnly() ? "r" : "w");
-        backend.put("device-type", "disk");
-        backend.put("discard-enable", spec.readOnly() ? "0" : "1");
+        backend.put("device-type", spec.type().toString());
+        backend.put("discard-enable", spec.discard() ? "1" : "0");
         backend.put("specification", "xen");
         if (spec.cache() == CachePolicy.DIRECT) {
             backend.put("direct-io-safe", "1");
         }
+        if (spec.ownSectorSize()) {
+            backend.put(BlockBackend.OWN_SECTOR_SIZE, "1"); // libxl has no word for it
+        }
         int vdev = spec.vdev().number();
         SequencedMap<String, String> frontend = new LinkedHashMap<>();
         frontend.put("virtual-device", Integer.toString(vdev));
-        frontend.put("device-type", "disk");
+        frontend.put("device-type", spec.type().toString());
         return new Toolstack.Device(BlockBackend.KIND, "vbd", 0, spec.guestDomid(), vdev, backend, frontend);
     }
 

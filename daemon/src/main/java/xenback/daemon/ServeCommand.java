@@ -30,8 +30,11 @@ import xenback.xen.io.EventLoop;
             "  format=raw     the layout of the store (raw)",
             "  vdev=NAME      xvda, xvda1, sdb, hda1, d0p1, or a number such as 51712",
             "  access=w       r or ro, w or rw",
+            "  devtype=disk   disk, or cdrom for a medium that is never written",
+            "  no-discard     do not offer discard",
             "  guest=1        number of the guest domain (embedded Xen)",
             "  cache=buffered buffered, or direct for O_DIRECT",
+            "  sector-size=512 512, or own for the sector of the block device",
             "%nExample: xenback serve --create 1G --disk disk.img,raw,xvda,w"
         })
 final class ServeCommand implements Callable<Integer> {

@@ -79,10 +79,18 @@ final class DiskPreflightTest {
     }
 
     @Test
+    void looksForNothingBehindTheNullDisk() throws UserError {
+        DiskSpec disk = disk(Path.of("null:1G"));
+        DiskPreflight.check(List.of(disk));
+        DiskPreflight.checkOrCreate(List.of(disk), 1 << 20);
+        assertThat(Path.of("null:1G")).doesNotExist();
+    }
+
+    @Test
     void takesOneNameInTwoGuestsAndTwoNamesInOne() throws UserError {
         DiskSpec first = disk(directory.resolve("a.img"));
-        DiskSpec otherGuest = new DiskSpec(first.target(), DiskFormat.RAW, first.vdev(), false, 2, first.cache());
-        DiskSpec otherName = new DiskSpec(first.target(), DiskFormat.RAW, new Vdev(51728), false, 1, first.cache());
+        DiskSpec otherGuest = disk(first.target(), 51712, 2);
+        DiskSpec otherName = disk(first.target(), 51728, 1);
 
         DiskPreflight.checkVdevs(List.of(first, otherGuest, otherName));
     }
@@ -190,6 +198,19 @@ final class DiskPreflightTest {
     }
 
     private static DiskSpec disk(Path target) {
-        return new DiskSpec(target, DiskFormat.RAW, new Vdev(51712), false, 1, CachePolicy.BUFFERED);
+        return disk(target, 51712, 1);
+    }
+
+    private static DiskSpec disk(Path target, int vdev, int guestDomid) {
+        return new DiskSpec(
+                target,
+                DiskFormat.RAW,
+                new Vdev(vdev),
+                false,
+                DeviceType.DISK,
+                true,
+                guestDomid,
+                CachePolicy.BUFFERED,
+                false);
     }
 }

@@ -11,8 +11,16 @@ import org.junit.jupiter.params.provider.ValueSource;
 import xenback.block.protocol.Vdev;
 
 final class DiskSpecTest {
-    private static final DiskSpec PLAIN =
-            new DiskSpec(Path.of("disk.img"), DiskFormat.RAW, new Vdev(51712), false, 1, CachePolicy.BUFFERED);
+    private static final DiskSpec PLAIN = new DiskSpec(
+            Path.of("disk.img"),
+            DiskFormat.RAW,
+            new Vdev(51712),
+            false,
+            DeviceType.DISK,
+            true,
+            1,
+            CachePolicy.BUFFERED,
+            false);
 
     @ParameterizedTest
     @ValueSource(
@@ -34,18 +42,66 @@ final class DiskSpecTest {
                 "phy:disk.img,,xvda,w",
                 "disk.img,raw,xvda,w,devtype=disk",
                 "disk.img,raw,xvda,w,discard",
-                "disk.img,raw,xvda,w,no-discard,direct-io-safe",
-                "disk.img,raw,xvda,w,guest=1,cache=buffered",
+                "disk.img,raw,xvda,w,direct-io-safe",
+                "disk.img,raw,xvda,w,guest=1,cache=buffered,sector-size=512",
             })
     void readsTheSameDiskInEveryWayOfWriting(String text) throws UserError {
         assertThat(DiskSpec.parse(text)).isEqualTo(PLAIN);
     }
 
     @Test
+    void takesTheNullDiskForNoPath() throws UserError {
+        DiskSpec nothing = DiskSpec.parse("null:1G,,xvda");
+        assertThat(nothing.isNull()).isTrue();
+        assertThat(nothing.params()).isEqualTo("null:1G");
+        assertThat(DiskSpec.parse("./null:1G,,xvda").isNull()).isFalse();
+        assertThat(PLAIN.params())
+                .isEqualTo(Path.of("disk.img").toAbsolutePath().toString());
+    }
+
+    @Test
     void readsEveryValue() throws UserError {
-        assertThat(DiskSpec.parse("/dev/sdb,raw,hda1,ro,guest=32751,cache=direct"))
+        assertThat(DiskSpec.parse(
+                        "/dev/sdb,raw,hda1,ro,devtype=cdrom,discard,guest=32751,cache=direct,sector-size=own"))
                 .isEqualTo(new DiskSpec(
-                        Path.of("/dev/sdb"), DiskFormat.RAW, new Vdev(769), true, 0x7FEF, CachePolicy.DIRECT));
+                        Path.of("/dev/sdb"),
+                        DiskFormat.RAW,
+                        new Vdev(769),
+                        true,
+                        DeviceType.CDROM,
+                        true,
+                        0x7FEF,
+                        CachePolicy.DIRECT,
+                        true));
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "disk.iso,,hdc,cdrom",
+                "disk.iso,,hdc,,cdrom",
+                "disk.iso,raw,hdc,devtype=cdrom",
+                "format=raw, vdev=hdc, access=ro, devtype=cdrom, target=disk.iso",
+            })
+    void aCdromIsReadOnlyInEveryWayOfWriting(String text) throws UserError {
+        DiskSpec disk = DiskSpec.parse(text);
+
+        assertThat(disk.type()).isEqualTo(DeviceType.CDROM);
+        assertThat(disk.readOnly()).isTrue();
+        assertThat(disk.discard()).isFalse();
+    }
+
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            value = {
+                "disk.img,raw,xvda,w            | true",
+                "disk.img,raw,xvda,r            | false",
+                "disk.img,raw,xvda,w,no-discard | false",
+                "disk.img,raw,xvda,w,discard    | true",
+            })
+    void offersDiscardOfWhatCanBeWrittenUnlessTold(String text, boolean discard) throws UserError {
+        assertThat(DiskSpec.parse(text).discard()).isEqualTo(discard);
     }
 
     @Test
@@ -76,12 +132,15 @@ final class DiskSpecTest {
                 "disk.img,raw,xvda,cache=x   | bad cache 'x'; known: buffered, direct",
                 "disk.img,qcow2,xvda         | unknown disk format 'qcow2'; known: raw (convert others with: qemu-img convert -O raw FROM TO)",
                 "qcow2:disk.img,,xvda        | unknown disk format 'qcow2'; known: raw (convert others with: qemu-img convert -O raw FROM TO)",
-                "disk.img,raw,xvda,devtype=cdrom | devtype=cdrom is not served; leave it out, with access=r for a medium",
-                "disk.img,raw,xvda,cdrom     | cdrom is not served; leave it out, with access=r for a medium",
+                "disk.img,raw,xvda,devtype=x | bad devtype 'x'; known: disk, cdrom",
+                "disk.img,raw,xvda,devtype=disk,cdrom | devtype is given twice",
+                "disk.img,raw,xvda,w,cdrom   | a cdrom is never written; leave out access, or write it as r",
+                "disk.img,raw,xvda,discard,no-discard | discard is given twice",
+                "disk.img,raw,xvda,sector-size=4096 | bad sector-size '4096'; known: 512, own",
                 "disk.img,raw,xvda,script=x  | script= is for a toolstack that chooses a backend; xenback is the backend, leave it out",
                 "disk.img,raw,xvda,backend=d | backend= is for a toolstack that chooses a backend; xenback is the backend, leave it out",
                 "disk.img,raw,xvda,backendtype=phy | backendtype= is for a toolstack that chooses a backend; xenback is the backend, leave it out",
-                "a=b.img,raw,xvda            | unknown key 'a'; known: target, format, vdev, access, devtype, guest, cache (a path with '=' goes last, as target=PATH)",
+                "a=b.img,raw,xvda            | unknown key 'a'; known: target, format, vdev, access, devtype, guest, cache, sector-size (a path with '=' goes last, as target=PATH)",
             })
     void saysWhatIsWrong(String text, String message) {
         assertThatThrownBy(() -> DiskSpec.parse(text))

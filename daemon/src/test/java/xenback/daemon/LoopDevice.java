@@ -3,13 +3,18 @@ package xenback.daemon;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 
 /** A block device of the kernel over an image file, for the time of a test. */
 record LoopDevice(String path) implements AutoCloseable {
-    static LoopDevice over(Path image) throws IOException, InterruptedException {
+    /** With options of losetup(8). */
+    static LoopDevice over(Path image, String... options) throws IOException, InterruptedException {
         Root.need("a loop device");
-        return new LoopDevice(
-                Tool.need("losetup", "--find", "--show", image.toString()).strip());
+        List<String> command = new ArrayList<>(List.of("losetup", "--find", "--show"));
+        command.addAll(List.of(options));
+        command.add(image.toString());
+        return new LoopDevice(Tool.need(command.toArray(String[]::new)).strip());
     }
 
     @Override

@@ -34,7 +34,10 @@ final class StoreTreeTest extends Checkout {
                 directory,
                 "--create=1M",
                 "--disk=disk.img,raw,xvda,w",
-                "--disk=other.img,raw,xvdb,r,guest=2,cache=direct");
+                "--disk=other.img,raw,xvdb,r,guest=2,cache=direct",
+                "--disk=third.img,raw,xvdc,w,no-discard,guest=3",
+                "--disk=medium.iso,raw,xvdd,cdrom,guest=3",
+                "--disk=null:8M,raw,xvde,w,guest=3");
     }
 
     @AfterEach
@@ -56,6 +59,8 @@ final class StoreTreeTest extends Checkout {
                 .containsEntry(BACKEND + "/mode", "w n0,r1")
                 .containsEntry(BACKEND + "/dev", "xvda n0,r1")
                 .containsEntry(BACKEND + "/type", "phy n0,r1")
+                .containsEntry(BACKEND + "/device-type", "disk n0,r1")
+                .containsEntry(BACKEND + "/discard-enable", "1 n0,r1")
                 .containsEntry(BACKEND + "/hotplug-status", "connected n0,r1")
                 .containsEntry(BACKEND + "/sectors", "2048 n0,r1")
                 .containsEntry(BACKEND + "/sector-size", "512 n0,r1")
@@ -80,6 +85,25 @@ final class StoreTreeTest extends Checkout {
                 .containsEntry("/local/domain/0/backend/vbd/2/51728/info", "4 n0,r2")
                 .containsEntry("/local/domain/0/backend/vbd/2/51728/direct-io-safe", "1 n0,r2")
                 .containsEntry("/local/domain/0/backend/vbd/2/51728/state", "4 n0,r2");
+    }
+
+    @Test
+    void showsWhatWasAskedForDiscardAndDeviceType() throws Exception {
+        assertThat(tree(0, "/local/domain/0/backend/vbd/3"))
+                .containsEntry("/local/domain/0/backend/vbd/3/51744/discard-enable", "0 n0,r3")
+                .containsEntry("/local/domain/0/backend/vbd/3/51744/device-type", "disk n0,r3")
+                .containsEntry("/local/domain/0/backend/vbd/3/51760/discard-enable", "0 n0,r3")
+                .containsEntry("/local/domain/0/backend/vbd/3/51760/device-type", "cdrom n0,r3")
+                .containsEntry("/local/domain/0/backend/vbd/3/51760/mode", "r n0,r3");
+        assertThat(tree(0, "/local/domain/3/device/vbd/51760"))
+                .containsEntry("/local/domain/3/device/vbd/51760/device-type", "cdrom n3,r0");
+    }
+
+    @Test
+    void servesTheNullDiskByItsName() throws Exception {
+        assertThat(tree(0, "/local/domain/0/backend/vbd/3/51776"))
+                .containsEntry("/local/domain/0/backend/vbd/3/51776/params", "null:8M n0,r3")
+                .containsEntry("/local/domain/0/backend/vbd/3/51776/sectors", "16384 n0,r3");
     }
 
     @Test
