@@ -33,7 +33,7 @@ final class NbdToolsTest extends Checkout {
                     .contains("\turi: " + serve.uri(0) + "\n")
                     .contains("\tcontexts:\n\t\tbase:allocation\n")
                     .contains("\tis_read_only: false\n", "\tcan_flush: true\n", "\tcan_fua: true\n")
-                    .contains("\tcan_trim: false\n", "\tcan_zero: false\n", "\tcan_multi_conn: true\n")
+                    .contains("\tcan_trim: true\n", "\tcan_zero: true\n", "\tcan_multi_conn: true\n")
                     .contains("\tblock_size_minimum: 512\n");
         }
     }
