@@ -87,10 +87,17 @@ backend_stop() {
 
 # guest_prepare NAME TYPE DISK...: writes a guest's configuration; its script is standard input.
 guest_prepare() {
-    local name=$1 type=$2 dir=/run/guests/$1 disks='' processors=all disk
+    local name=$1 type=$2 dir=/run/guests/$1 disks='' processor disk
     shift 2
     for disk; do disks="$disks'$disk',"; done
-    [ "$type" = pv ] || processors=2 # dom0 has 0 and 1 for itself
+    # Dom0 has 0 and 1 for itself, and emulation wants domains apart (see rig/run): the first guest has 2, one beside it 3.
+    if [ -n "$(guests)" ]; then
+        processor=3
+    elif [ "${guest_vcpus:-1}" -gt 1 ]; then
+        processor=2-3
+    else
+        processor=2
+    fi
     mkdir -p "$dir/rig"
     cp /source/rig/guest/init "$dir/init"
     chmod 755 "$dir/init"
@@ -107,7 +114,7 @@ ramdisk="$dir.initrd"
 extra="console=hvc0 quiet panic=1"
 memory=${guest_memory:-512}
 vcpus=${guest_vcpus:-1}
-cpus="$processors"
+cpus="$processor"
 on_poweroff="destroy"
 on_reboot="destroy"
 on_crash="destroy"
