@@ -78,6 +78,25 @@ run_fio() {
             END { exit !found }'
 }
 
+# Builds the program, with what it says kept for the case that it fails; after make_image.
+build() {
+    "$root/dev" build >"$work/build" || { cat "$work/build" && die "the build failed"; }
+}
+
+# run_bench CLASS ARGUMENT...: a class of the module bench, in a JVM as the program's.
+run_bench() {
+    local class=$1
+    shift
+    "$("$root/scripts/find-jdk")/bin/java" "@$root/scripts/jvm-options" --enable-native-access=ALL-UNNAMED \
+        -XX:+UseSerialGC -Xmx64m \
+        -cp "$root/xen/target/classes:$root/block/target/classes:$root/bench/target/classes" "xenback.bench.$class" "$@"
+}
+
+# run_xbd IMAGE RW BS QD LOOPS FEATURES: prints what XbdLoad says of one run
+run_xbd() {
+    run_bench XbdLoad "$1" "$2" "$3" "$4" "$seconds" 4 "$5" "$6"
+}
+
 # median of the numbers on standard input
 median() {
     sort -n | awk '{ v[NR] = $1 } END { if (NR) print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'

@@ -30,7 +30,7 @@ import xenback.xen.io.ScatterList;
 /**
  * Load on a guest's disk from inside this process: what fio does to a file, through xbd, the ring, xbdback and the file.
  * Prints one line: requests per second, bytes per second, requests, CPU microseconds per request (of all threads of the
- * data path) and bytes of Java heap allocated per request.
+ * data path), bytes of Java heap allocated per request, and CPU microseconds per request of the backend's own thread, if it has one.
  */
 public final class XbdLoad {
     private static final int XVDA = 51712;
@@ -67,7 +67,7 @@ public final class XbdLoad {
     public static void main(String[] args) throws Exception {
         if (args.length != 8) {
             System.err.println("usage: XbdLoad IMAGE|null:SIZE randread|randwrite|read|write BLOCK-BYTES DEPTH SECONDS"
-                    + " WARM-UP-SECONDS one-loop|two-loops plain|indirect|persistent|usual");
+                    + " WARM-UP-SECONDS one-loop|two-loops plain|usual|[persistent][,indirect=PAGES]");
             System.exit(2);
         }
         String image = args[0].startsWith("null:")
@@ -108,13 +108,22 @@ public final class XbdLoad {
     }
 
     private static XbdOptions options(String features) {
-        return switch (features) {
-            case "plain" -> new XbdOptions(Abi.NATIVE, 0, false, 1, 0, false, false);
-            case "indirect" -> new XbdOptions(Abi.NATIVE, 0, false, 1, 32, false, false);
-            case "persistent" -> new XbdOptions(Abi.NATIVE, 0, false, 1, 0, true, false);
-            case "usual" -> XbdOptions.usual();
-            default -> throw new IllegalArgumentException("features " + features);
-        };
+        if (features.equals("usual")) {
+            return XbdOptions.usual();
+        }
+        boolean persistent = false;
+        int indirectPages = 0;
+        for (String feature : features.split(",", -1)) {
+            switch (feature) {
+                case "plain" -> {}
+                case "persistent" -> persistent = true;
+                case String indirect
+                when indirect.startsWith("indirect=") ->
+                    indirectPages = Integer.parseInt(indirect.substring("indirect=".length()));
+                default -> throw new IllegalArgumentException("feature " + feature);
+            }
+        }
+        return new XbdOptions(Abi.NATIVE, 0, false, 1, indirectPages, persistent, false);
     }
 
     private void run(EventLoop loop, int seconds) throws Exception {
@@ -177,20 +186,23 @@ public final class XbdLoad {
     }
 
     /** What the data path's threads had used at a moment. */
-    private record Meter(long nanos, long cpuNanos, long allocatedBytes, long requests) {
+    private record Meter(long nanos, long cpuNanos, long backendCpuNanos, long allocatedBytes, long requests) {
         static Meter now(long requests) {
             ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
             long cpu = 0;
+            long backendCpu = 0;
             long allocated = 0;
             for (var info : threads.getThreadInfo(threads.getAllThreadIds())) {
                 if (info != null
                         && (info.getThreadName().equals("guest")
                                 || info.getThreadName().equals("backend"))) {
-                    cpu += threads.getThreadCpuTime(info.getThreadId());
+                    long itsCpu = threads.getThreadCpuTime(info.getThreadId());
+                    cpu += itsCpu;
+                    backendCpu += info.getThreadName().equals("backend") ? itsCpu : 0;
                     allocated += threads.getThreadAllocatedBytes(info.getThreadId());
                 }
             }
-            return new Meter(System.nanoTime(), cpu, allocated, requests);
+            return new Meter(System.nanoTime(), cpu, backendCpu, allocated, requests);
         }
 
         void printSince(Meter before, int blockBytes) {
@@ -198,12 +210,13 @@ public final class XbdLoad {
             long count = requests - before.requests;
             System.out.printf(
                     Locale.ROOT,
-                    "%.1f %.0f %d %.3f %.4f%n",
+                    "%.1f %.0f %d %.3f %.4f %.3f%n",
                     count / seconds,
                     count / seconds * blockBytes,
                     count,
                     (cpuNanos - before.cpuNanos) / 1e3 / count,
-                    (double) (allocatedBytes - before.allocatedBytes) / count);
+                    (double) (allocatedBytes - before.allocatedBytes) / count,
+                    (backendCpuNanos - before.backendCpuNanos) / 1e3 / count);
         }
     }
 }

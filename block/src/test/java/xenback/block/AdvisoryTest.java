@@ -23,6 +23,9 @@ import xenback.block.protocol.Rule;
 import xenback.xen.Errno;
 import xenback.xen.embedded.Domain;
 import xenback.xen.io.EventLoop.Engine;
+import xenback.xen.store.StoreException;
+import xenback.xen.store.StorePath;
+import xenback.xen.store.StorePermission;
 
 /**
  * What went wrong in other backends, done to ours; each test is named after the advisory. After each of them the device
@@ -337,6 +340,73 @@ class AdvisoryTest {
                 () -> "a damped event after " + frontend.counters().events());
         assertThat(frontend.works()).as("one request ends it").isTrue();
         assertThat(frontend.works()).isTrue();
+    }
+
+    /** The store's daemon bounds what a guest keeps there; what it may not keep costs nobody else anything. */
+    @Test
+    void xsa326AGuestThatMakesAHundredThousandNodesFillsNothing() throws Exception {
+        connect("w", false);
+        int made = 0;
+        long before = heapInUse();
+        for (int i = 0; i < 100_000; i++) {
+            try {
+                frontend.write("junk/" + i % 100 + "/" + i, "x".repeat(i % 8));
+                made++;
+            } catch (StoreException e) {
+                assertThat(e.errno()).isEqualTo(Errno.ENOSPC);
+            }
+            if (i % 20_000 == 0) {
+                attachTo(3 + i / 20_000);
+            }
+        }
+        assertThat(made).isPositive().isLessThan(1000);
+        assertThat(heapInUse() - before).as("bytes of heap").isLessThan(16 << 20);
+        assertThat(frontend.works()).isTrue();
+        frontend.remove("junk");
+        frontend.write("junk", "there is room again");
+    }
+
+    /** Where no quota bounds a guest, what lies below its directory is not looked at. Here domain 0 owns it, which has none. */
+    @Test
+    void xsa326AHundredThousandNodesBelowTheFrontendAreNotLookedAt() throws Exception {
+        connect("w", false);
+        StorePath junk = StorePath.of("/local/domain/1/device/vbd/51712/junk");
+        machine.xen.domain0().store().transaction(access -> {
+            access.write(junk, "");
+            access.setPermissions(junk, List.of(new StorePermission(StorePermission.Access.READ, 0)));
+            return true;
+        });
+        for (int directory = 0; directory < 100; directory++) {
+            StorePath top = junk.child("d" + directory);
+            machine.xen.domain0().store().transaction(access -> {
+                for (int i = 0; i < 1000; i++) {
+                    access.write(top.child("n" + i), "x");
+                }
+                return true;
+            });
+        }
+        for (int i = 0; i < 20; i++) {
+            frontend.reset();
+            frontend.connect();
+            assertThat(frontend.works()).isTrue();
+        }
+        attachTo(3);
+        machine.xen.domain0().store().remove(junk);
+    }
+
+    /** One more guest gets its disk. */
+    private void attachTo(int domid) throws Exception {
+        Path own = Machine.image(dir.resolve("disk" + domid), 1 << 20);
+        try (HostileFrontend other = new HostileFrontend(machine, machine.guest(domid), XVDA, own, "w", Abi.X86_64)) {
+            other.connect();
+            assertThat(other.works()).isTrue();
+            other.reset();
+        }
+    }
+
+    private static long heapInUse() {
+        System.gc();
+        return Runtime.getRuntime().totalMemory() - Runtime.getRuntime().freeMemory();
     }
 
     @Test

@@ -8,22 +8,20 @@ import java.lang.management.ManagementFactory;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.concurrent.CountDownLatch;
-import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.EnumSource;
-import xenback.block.disk.DiskQueue;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
+import xenback.block.backend.BlockOptions;
 import xenback.block.frontend.Xbd;
+import xenback.block.frontend.XbdOptions;
 import xenback.block.protocol.Abi;
-import xenback.xen.io.Completion;
-import xenback.xen.io.EventLoop;
+import xenback.xen.embedded.Domain;
 import xenback.xen.io.EventLoop.Engine;
-import xenback.xen.io.ScatterList;
 
 /** A request costs no garbage, neither in xbdback nor in xbd: the collector has nothing to do with a guest's I/O. */
 class AllocationTest {
-    private static final int DEPTH = 8;
     private static final int REQUESTS = 20_000;
 
     /**
@@ -37,96 +35,76 @@ class AllocationTest {
     @TempDir
     private Path dir;
 
+    /** What a frontend uses of blkif, and how many pages its requests have. */
+    enum Features {
+        PLAIN(1, new XbdOptions(Abi.X86_64, 0, false, 1, 0, false, false)),
+        PERSISTENT(1, new XbdOptions(Abi.X86_64, 0, false, 1, 0, true, false)),
+        INDIRECT(16, new XbdOptions(Abi.X86_64, 0, false, 1, 32, false, false)),
+        MULTI_PAGE(1, new XbdOptions(Abi.X86_64, 2, false, 1, 0, false, false)),
+        MULTI_QUEUE(1, new XbdOptions(Abi.X86_64, 0, false, 2, 0, false, false)),
+        ALL(16, new XbdOptions(Abi.X86_64, 2, false, 2, 32, true, false));
+
+        private final int pages;
+        private final XbdOptions options;
+
+        Features(int pages, XbdOptions options) {
+            this.pages = pages;
+            this.options = options;
+        }
+    }
+
+    static Stream<Arguments> enginesAndFeatures() {
+        return Stream.of(Engine.URING, Engine.THREADS)
+                .flatMap(engine -> Stream.of(Features.values()).map(features -> Arguments.of(engine, features)));
+    }
+
     @ParameterizedTest
-    @EnumSource(names = {"URING", "THREADS"})
-    void requestsAllocateNothing(Engine engine) throws Exception {
-        Path image = Machine.image(dir.resolve("disk.img"), 1 << 20);
-        try (Machine machine = new Machine(dir, engine);
+    @MethodSource("enginesAndFeatures")
+    void requestsAllocateNothing(Engine engine, Features features) throws Exception {
+        Path image = Machine.image(dir.resolve("disk.img"), 16 << 20);
+        XbdOptions options = features.options;
+        try (Machine machine = new Machine(dir, engine, new BlockOptions(4, 2, 32, true, false, false));
                 Arena arena = Arena.ofShared()) {
-            Xbd xbd = machine.attach(machine.guest(1), 51712, image, "w", Abi.X86_64);
-            Load load = new Load(xbd.loop(), xbd.loop().call(() -> xbd.openQueue(xbd.loop())), arena);
-            ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
-            long backend = threadNamed("xbdback1i51712");
-            long frontend = threadNamed("xbd0");
+            Domain guest = machine.xen.createDomain(1, options.guestPages());
+            machine.toolstack.createHome(1, "guest1");
+            Xbd xbd = machine.startXbd(guest, machine.toolstack.attach(Machine.vbd(1, 51712, image, "w")), options);
+            assertThat(xbd.queueCount()).isEqualTo(options.queues());
+            List<GuestLoad> loads = new ArrayList<>();
+            for (int i = 0; i < options.queues(); i++) {
+                loads.add(new GuestLoad(xbd, features.pages, arena));
+            }
             List<String> rounds = new ArrayList<>();
             boolean clean = false;
             while (!clean && rounds.size() < ROUNDS) {
-                long backendBefore = threads.getThreadAllocatedBytes(backend);
-                long frontendBefore = threads.getThreadAllocatedBytes(frontend);
-                load.run(REQUESTS);
-                double backendBytes = (threads.getThreadAllocatedBytes(backend) - backendBefore) / (double) REQUESTS;
-                double frontendBytes = (threads.getThreadAllocatedBytes(frontend) - frontendBefore) / (double) REQUESTS;
+                long backendBefore = allocatedBytes("xbdback1i51712");
+                long frontendBefore = allocatedBytes("xbd0");
+                for (GuestLoad load : loads) {
+                    load.begin(REQUESTS / loads.size());
+                }
+                for (GuestLoad load : loads) {
+                    load.awaitEnd();
+                }
+                double backendBytes = (allocatedBytes("xbdback1i51712") - backendBefore) / (double) REQUESTS;
+                double frontendBytes = (allocatedBytes("xbd0") - frontendBefore) / (double) REQUESTS;
                 rounds.add("xbdback " + backendBytes + ", xbd " + frontendBytes);
                 clean = backendBytes < LIMIT_BYTES_PER_REQUEST && frontendBytes < LIMIT_BYTES_PER_REQUEST;
             }
 
-            assertThat(load.failures).isZero();
+            assertThat(loads).allMatch(load -> load.failures() == 0);
+            assertThat(machine.backend().devices().getFirst().counters().indirect() > 0)
+                    .isEqualTo(features.pages > 11);
             assertThat(clean)
                     .as("bytes per request, round by round: %s", rounds)
                     .isTrue();
         }
     }
 
-    private static long threadNamed(String name) {
+    /** Of all threads of one end. */
+    private static long allocatedBytes(String prefix) {
+        ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
         return Thread.getAllStackTraces().keySet().stream()
-                .filter(thread -> thread.getName().equals(name))
-                .findFirst()
-                .orElseThrow(() -> new AssertionError("no thread " + name))
-                .threadId();
-    }
-
-    /** Reads and writes of 4 KiB in turn, some at a time, on the queue's own loop. */
-    private static final class Load {
-        private final EventLoop loop;
-        private final DiskQueue queue;
-        private final ScatterList[] lists = new ScatterList[DEPTH];
-        private final Completion done = this::onDone;
-        private int left;
-        private int running;
-        private int failures;
-        private CountDownLatch ended = new CountDownLatch(0);
-
-        Load(EventLoop loop, DiskQueue queue, Arena arena) {
-            this.loop = loop;
-            this.queue = queue;
-            for (int i = 0; i < DEPTH; i++) {
-                lists[i] = new ScatterList(1, arena);
-                lists[i].add(arena.allocate(4096, 4096), 0, 4096);
-            }
-        }
-
-        void run(int requests) throws InterruptedException {
-            ended = new CountDownLatch(1);
-            loop.execute(() -> {
-                left = requests;
-                for (int i = 0; i < DEPTH; i++) {
-                    start(i);
-                }
-            });
-            assertThat(ended.await(60, TimeUnit.SECONDS))
-                    .as("%d requests left", left)
-                    .isTrue();
-        }
-
-        private void start(int index) {
-            left--;
-            running++;
-            long offset = 4096L * (left * 7 & 127);
-            if ((left & 1) == 0) {
-                queue.read(offset, lists[index], done, index);
-            } else {
-                queue.write(offset, lists[index], done, index);
-            }
-        }
-
-        private void onDone(int index, int result) {
-            running--;
-            failures += result == 0 ? 0 : 1;
-            if (left > 0) {
-                start(index);
-            } else if (running == 0) {
-                ended.countDown();
-            }
-        }
+                .filter(thread -> thread.getName().startsWith(prefix))
+                .mapToLong(thread -> threads.getThreadAllocatedBytes(thread.threadId()))
+                .sum();
     }
 }

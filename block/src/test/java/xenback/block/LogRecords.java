@@ -1,7 +1,8 @@
 package xenback.block;
 
 import java.util.List;
-import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.Queue;
+import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.logging.Handler;
 import java.util.logging.Level;
 import java.util.logging.LogRecord;
@@ -11,7 +12,7 @@ import java.util.logging.Logger;
 public final class LogRecords implements AutoCloseable {
     private final Logger logger = Logger.getLogger("xenback");
     private final boolean usedParents = logger.getUseParentHandlers();
-    private final List<LogRecord> records = new CopyOnWriteArrayList<>();
+    private final Queue<LogRecord> records = new ConcurrentLinkedQueue<>();
     private final Handler handler = new Handler() {
         @Override
         public void publish(LogRecord record) {

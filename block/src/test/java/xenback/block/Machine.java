@@ -31,6 +31,7 @@ public final class Machine implements AutoCloseable {
     public final EventLoop.Engine engine;
     private final BlockOptions options;
     private final DiskSource disks;
+    private final LoopSource backendLoops;
     private final List<EventLoop> loops = new ArrayList<>();
     private final List<Xbd> xbds = new ArrayList<>();
     private BlockBackend backend;
@@ -44,13 +45,22 @@ public final class Machine implements AutoCloseable {
     }
 
     public Machine(Path dir, EventLoop.Engine engine, BlockOptions options, DiskSource disks) throws XenException {
+        this(dir, engine, options, disks, LoopSource.own(engine));
+    }
+
+    public Machine(Path dir, EventLoop.Engine engine, BlockOptions options, DiskSource disks, LoopSource backendLoops)
+            throws XenException {
         this.disks = disks;
+        this.backendLoops = backendLoops;
         this.engine = engine;
         this.options = options;
         xen = EmbeddedXen.start(dir.resolve("run"));
         toolstack = new Toolstack(xen.domain0().store());
-        backend = BlockBackend.start(
-                xen.domain0(), BlockBackend.KIND, options, LoopSource.own(engine), disks, events::add);
+        backend = startBackend();
+    }
+
+    private BlockBackend startBackend() throws XenException {
+        return BlockBackend.start(xen.domain0(), BlockBackend.KIND, options, backendLoops, disks, events::add);
     }
 
     public BlockBackend backend() {
@@ -60,8 +70,7 @@ public final class Machine implements AutoCloseable {
     /** The backend's process ends and a new one starts, as after a crash that left nothing. */
     public void restartBackend() throws XenException {
         backend.close();
-        backend = BlockBackend.start(
-                xen.domain0(), BlockBackend.KIND, options, LoopSource.own(engine), disks, events::add);
+        backend = startBackend();
     }
 
     public Domain guest(int domid) throws XenException {

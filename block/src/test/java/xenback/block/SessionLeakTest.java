@@ -3,9 +3,7 @@ package xenback.block;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -39,23 +37,6 @@ class SessionLeakTest {
         assertThat(log.faults()).isEmpty();
     }
 
-    /** What this process holds, as the kernel counts it. */
-    private record Holding(long descriptors, long loopThreads, long mappings) {
-        static Holding now() throws IOException {
-            long threads = Thread.getAllStackTraces().keySet().stream()
-                    .filter(thread -> thread.getName().startsWith("xbdback"))
-                    .count();
-            try (Stream<Path> descriptors = Files.list(Path.of("/proc/self/fd"));
-                    Stream<String> maps = Files.lines(Path.of("/proc/self/maps"))) {
-                return new Holding(
-                        descriptors.count(),
-                        threads,
-                        maps.filter(line -> line.contains("xenback-domain") || line.contains("io_uring"))
-                                .count());
-            }
-        }
-    }
-
     /** Starts reads and writes and does not wait for them. */
     private static void startRequests(HostileFrontend frontend, int count) {
         for (int i = 0; i < count; i++) {
@@ -69,7 +50,7 @@ class SessionLeakTest {
         try (Machine machine = new Machine(dir, engine)) {
             Domain guest = machine.guest(1);
             HostileFrontend frontend = new HostileFrontend(machine, guest, XVDA, image, "w", Abi.X86_64);
-            Holding before = new Holding(0, 0, 0);
+            Holding before = Holding.NOTHING;
             for (int i = 0; i < 200; i++) {
                 frontend.connect();
                 startRequests(frontend, i % HostileFrontend.SLOTS);
@@ -93,7 +74,7 @@ class SessionLeakTest {
     @Test
     void aGuestThatIsDestroyedWithRequestsInFlightLeavesNothing() throws Exception {
         try (Machine machine = new Machine(dir, Engine.URING)) {
-            Holding before = new Holding(0, 0, 0);
+            Holding before = Holding.NOTHING;
             for (int i = 0; i < 20; i++) {
                 Domain guest = machine.guest(1);
                 HostileFrontend frontend = new HostileFrontend(machine, guest, XVDA, image, "w", Abi.X86_64);

@@ -4,6 +4,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import xenback.xen.Errno;
 import xenback.xen.Xen;
 import xenback.xen.XenException;
@@ -84,6 +85,10 @@ public final class BackendBus implements AutoCloseable {
 
     BackendDriver driver() {
         return driver;
+    }
+
+    synchronized Optional<BackendDevice> device(int frontendDomid, int devid) {
+        return Optional.ofNullable(devices.get(new Key(frontendDomid, devid)));
     }
 
     /**

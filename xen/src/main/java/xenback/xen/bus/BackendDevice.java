@@ -96,6 +96,11 @@ final class BackendDevice implements Control.Work {
         return address;
     }
 
+    /** For tests that take its turns. */
+    Held held() {
+        return held;
+    }
+
     Control control() {
         return control;
     }

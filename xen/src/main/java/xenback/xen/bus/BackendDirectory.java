@@ -56,17 +56,18 @@ final class BackendDirectory {
      * that keeps writing it would make every attempt fail, and hide from us what the toolstack wants.
      */
     Look look() throws StoreException {
-        return store.transaction(access -> {
-            Optional<String> own = access.read(backend.child(STATE));
-            return new Look(
-                    own.isPresent(),
-                    XenbusState.parse(own.orElse("")),
-                    isOnline(access),
-                    HotplugStatus.parse(
-                            access.read(backend.child(HOTPLUG_STATUS)).orElse("")),
-                    access.read(backend.child("frontend")).orElse(""),
-                    access.read(backend.child("frontend-id")).orElse(""));
-        });
+        return store.transaction(this::look);
+    }
+
+    private Look look(StoreAccess access) throws StoreException {
+        Optional<String> own = access.read(backend.child(STATE));
+        return new Look(
+                own.isPresent(),
+                XenbusState.parse(own.orElse("")),
+                access.read(backend.child(ONLINE)).orElse("0").equals("1"),
+                HotplugStatus.parse(access.read(backend.child(HOTPLUG_STATUS)).orElse("")),
+                access.read(backend.child("frontend")).orElse(""),
+                access.read(backend.child("frontend-id")).orElse(""));
     }
 
     /** The frontend's state. What a guest hides from us counts as gone: it may not keep us from letting go. */
@@ -103,26 +104,22 @@ final class BackendDirectory {
     }
 
     /**
-     * Writes nodes and then a state, unless our state or {@code online} is not what it was at the look that this follows
-     * from: what the toolstack wants since must not be overwritten, and 6 on its behalf has more to come before it.
+     * Writes nodes and then a state, unless what the toolstack writes is not what it was at the look that this follows from:
+     * its 5 must not be overwritten, 6 on its behalf has more to come before it, and a hotplug script that has failed
+     * meanwhile wants no 4.
      *
      * @return false if nothing was written, because the directory has changed or is gone
      */
     boolean publish(Look since, Map<String, String> nodes, XenbusState state) throws StoreException {
         return store.transaction(access -> {
-            Optional<String> own = access.read(backend.child(STATE));
-            boolean online = isOnline(access);
-            if (own.isEmpty() || XenbusState.parse(own.get()) != since.own() || online != since.online()) {
+            Look now = look(access);
+            if (!now.present() || !now.equals(since)) {
                 return false;
             }
             write(access, nodes);
             access.write(backend.child(STATE), state.text());
             return true;
         });
-    }
-
-    private boolean isOnline(StoreAccess access) throws StoreException {
-        return access.read(backend.child(ONLINE)).orElse("0").equals("1");
     }
 
     /**

@@ -160,8 +160,10 @@ public final class FrontendDevice implements AutoCloseable {
                 say(nodes, XenbusState.INITIALISED);
             }
             case ATTACH -> {
-                instance.attach();
-                held = new Held(true, true);
+                if (!held.attached()) { // else its 4 could not be written
+                    instance.attach();
+                    held = new Held(true, true);
+                }
                 say(Map.of(), XenbusState.CONNECTED);
                 attached.countDown();
             }

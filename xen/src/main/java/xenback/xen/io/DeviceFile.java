@@ -76,7 +76,7 @@ public final class DeviceFile implements AutoCloseable {
 
     /** Writes in one call, on the control path. */
     public int writeControl(MemorySegment from, int bytes) {
-        return (int) Native.call((arena, own) -> Libc.write(own, fd, from.address(), bytes));
+        return (int) Native.call((arena, own) -> Libc.writeOnce(own, fd, from.address(), bytes));
     }
 
     /**

@@ -14,6 +14,11 @@ import java.lang.invoke.MethodHandle;
  *
  * <p>errno is captured by the linker right after the call, into a small segment that each calling thread owns
  * ({@link #newState}); a shared one would be overwritten by another thread.
+ *
+ * <p>A call that captures makes a slice of that segment (SharedUtils.checkCaptureSegment), 40 bytes of heap each time until the
+ * optimising compiler has seen it, which a call made once in 256 requests waits for in vain. The calls of the data path are
+ * therefore made without; one that failed is made again to learn why, and what the second says stands. Only calls that have done
+ * nothing when they fail are made so: never fdatasync, which tells an error once.
  */
 final class Libc {
     private static final Linker LINKER = Linker.nativeLinker();
@@ -25,14 +30,20 @@ final class Libc {
     private static final MethodHandle SYSCALL4 = bind("syscall", LONG, 1, LONG, LONG, LONG, LONG, LONG);
 
     /** io_uring_enter. Blocks when told to wait. */
-    private static final MethodHandle SYSCALL6 = bind("syscall", LONG, 1, LONG, INT, INT, INT, INT, LONG, LONG);
+    private static final MethodHandle ENTER = bindQuick("syscall", LONG, 1, LONG, INT, INT, INT, INT, LONG, LONG);
+
+    private static final MethodHandle ENTER_AGAIN = bind("syscall", LONG, 1, LONG, INT, INT, INT, INT, LONG, LONG);
 
     private static final MethodHandle OPEN = bind("open", INT, 2, LONG, INT, INT);
     private static final MethodHandle CLOSE = bind("close", INT, INT);
-    private static final MethodHandle READ = bind("read", LONG, INT, LONG, LONG);
-    private static final MethodHandle WRITE = bind("write", LONG, INT, LONG, LONG);
-    private static final MethodHandle PREADV = bind("preadv", LONG, INT, LONG, INT, LONG);
-    private static final MethodHandle PWRITEV = bind("pwritev", LONG, INT, LONG, INT, LONG);
+    private static final MethodHandle READ = bindQuick("read", LONG, INT, LONG, LONG);
+    private static final MethodHandle READ_AGAIN = bind("read", LONG, INT, LONG, LONG);
+    private static final MethodHandle WRITE = bindQuick("write", LONG, INT, LONG, LONG);
+    private static final MethodHandle WRITE_AGAIN = bind("write", LONG, INT, LONG, LONG);
+    private static final MethodHandle PREADV = bindQuick("preadv", LONG, INT, LONG, INT, LONG);
+    private static final MethodHandle PREADV_AGAIN = bind("preadv", LONG, INT, LONG, INT, LONG);
+    private static final MethodHandle PWRITEV = bindQuick("pwritev", LONG, INT, LONG, INT, LONG);
+    private static final MethodHandle PWRITEV_AGAIN = bind("pwritev", LONG, INT, LONG, INT, LONG);
     private static final MethodHandle FDATASYNC = bind("fdatasync", INT, INT);
     private static final MethodHandle FALLOCATE = bind("fallocate", INT, INT, INT, LONG, LONG);
     private static final MethodHandle LSEEK = bind("lseek", LONG, INT, LONG, INT);
@@ -43,7 +54,8 @@ final class Libc {
     private static final MethodHandle STATX = bind("statx", INT, INT, LONG, INT, INT, LONG);
     private static final MethodHandle FSTATFS = bind("fstatfs", INT, INT, LONG);
     private static final MethodHandle EVENTFD = bind("eventfd", INT, INT, INT);
-    private static final MethodHandle POLL = bind("poll", INT, LONG, LONG, INT);
+    private static final MethodHandle POLL = bindQuick("poll", INT, LONG, LONG, INT);
+    private static final MethodHandle POLL_AGAIN = bind("poll", INT, LONG, LONG, INT);
     private static final MethodHandle MMAP = bind("mmap", LONG, LONG, LONG, INT, INT, INT, LONG);
     private static final MethodHandle MUNMAP = bind("munmap", INT, LONG, LONG);
     private static final MethodHandle MEMFD_CREATE = bind("memfd_create", INT, LONG, INT);
@@ -85,7 +97,11 @@ final class Libc {
 
     static long ioUringEnter(MemorySegment state, int ring, int toSubmit, int minComplete, int flags) {
         try {
-            return result(state, (long) SYSCALL6.invokeExact(state, 426L, ring, toSubmit, minComplete, flags, 0L, 0L));
+            long value = (long) ENTER.invokeExact(426L, ring, toSubmit, minComplete, flags, 0L, 0L);
+            return value != -1
+                    ? value
+                    : result(state, (long)
+                            ENTER_AGAIN.invokeExact(state, 426L, ring, toSubmit, minComplete, flags, 0L, 0L));
         } catch (Throwable e) {
             throw unexpected(e);
         }
@@ -109,7 +125,8 @@ final class Libc {
 
     static long read(MemorySegment state, int fd, long address, long length) {
         try {
-            return result(state, (long) READ.invokeExact(state, fd, address, length));
+            long value = (long) READ.invokeExact(fd, address, length);
+            return value != -1 ? value : result(state, (long) READ_AGAIN.invokeExact(state, fd, address, length));
         } catch (Throwable e) {
             throw unexpected(e);
         }
@@ -117,7 +134,17 @@ final class Libc {
 
     static long write(MemorySegment state, int fd, long address, long length) {
         try {
-            return result(state, (long) WRITE.invokeExact(state, fd, address, length));
+            long value = (long) WRITE.invokeExact(fd, address, length);
+            return value != -1 ? value : result(state, (long) WRITE_AGAIN.invokeExact(state, fd, address, length));
+        } catch (Throwable e) {
+            throw unexpected(e);
+        }
+    }
+
+    /** As {@link #write}, but never made twice: for a file that takes messages, in which a failed write may have left a part. */
+    static long writeOnce(MemorySegment state, int fd, long address, long length) {
+        try {
+            return result(state, (long) WRITE_AGAIN.invokeExact(state, fd, address, length));
         } catch (Throwable e) {
             throw unexpected(e);
         }
@@ -125,7 +152,10 @@ final class Libc {
 
     static long preadv(MemorySegment state, int fd, long iovecs, int count, long offset) {
         try {
-            return result(state, (long) PREADV.invokeExact(state, fd, iovecs, count, offset));
+            long value = (long) PREADV.invokeExact(fd, iovecs, count, offset);
+            return value != -1
+                    ? value
+                    : result(state, (long) PREADV_AGAIN.invokeExact(state, fd, iovecs, count, offset));
         } catch (Throwable e) {
             throw unexpected(e);
         }
@@ -133,7 +163,10 @@ final class Libc {
 
     static long pwritev(MemorySegment state, int fd, long iovecs, int count, long offset) {
         try {
-            return result(state, (long) PWRITEV.invokeExact(state, fd, iovecs, count, offset));
+            long value = (long) PWRITEV.invokeExact(fd, iovecs, count, offset);
+            return value != -1
+                    ? value
+                    : result(state, (long) PWRITEV_AGAIN.invokeExact(state, fd, iovecs, count, offset));
         } catch (Throwable e) {
             throw unexpected(e);
         }
@@ -221,7 +254,11 @@ final class Libc {
 
     static int poll(MemorySegment state, MemorySegment pollfds, int count, int timeoutMillis) {
         try {
-            return result(state, (int) POLL.invokeExact(state, pollfds.address(), (long) count, timeoutMillis));
+            int value = (int) POLL.invokeExact(pollfds.address(), (long) count, timeoutMillis);
+            return value != -1
+                    ? value
+                    : result(
+                            state, (int) POLL_AGAIN.invokeExact(state, pollfds.address(), (long) count, timeoutMillis));
         } catch (Throwable e) {
             throw unexpected(e);
         }
@@ -344,6 +381,16 @@ final class Libc {
     private static MethodHandle bind(String name, MemoryLayout result, int variadicFrom, MemoryLayout... arguments) {
         return link(
                 name, FunctionDescriptor.of(result, arguments), ERRNO, Linker.Option.firstVariadicArg(variadicFrom));
+    }
+
+    /** Without errno. */
+    private static MethodHandle bindQuick(String name, MemoryLayout result, MemoryLayout... arguments) {
+        return link(name, FunctionDescriptor.of(result, arguments));
+    }
+
+    private static MethodHandle bindQuick(
+            String name, MemoryLayout result, int variadicFrom, MemoryLayout... arguments) {
+        return link(name, FunctionDescriptor.of(result, arguments), Linker.Option.firstVariadicArg(variadicFrom));
     }
 
     @SuppressWarnings("restricted") // the one place where C functions are bound

@@ -5,6 +5,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.SequencedMap;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.function.Consumer;
 import xenback.xen.Errno;
 import xenback.xen.XenException;
 import xenback.xen.store.StorePath;
@@ -22,6 +23,11 @@ final class ScriptedDriver implements BackendDriver {
 
     /** Instances that the bus has attached, the last one last. */
     final List<Instance> instances = new CopyOnWriteArrayList<>();
+
+    private final List<Session> ties = new ArrayList<>();
+
+    /** Told of the ring that a session begins to serve. */
+    Consumer<String> onPublished = ring -> {};
 
     // What the world behind the devices is like.
     boolean storeTaken;
@@ -49,6 +55,15 @@ final class ScriptedDriver implements BackendDriver {
 
     boolean holdsNothing() {
         return instances.stream().noneMatch(each -> each.opened || each.connected);
+    }
+
+    boolean isConnected() {
+        return instances.stream().anyMatch(each -> each.connected);
+    }
+
+    /** Of all sessions, those that are over too. */
+    List<Session> ties() {
+        return List.copyOf(ties);
     }
 
     private void check(boolean good, String fault) {
@@ -107,6 +122,7 @@ final class ScriptedDriver implements BackendDriver {
             }
             connected = true;
             ties = with;
+            ScriptedDriver.this.ties.add(with);
             toldSectors = sectors;
             SequencedMap<String, String> nodes = new LinkedHashMap<>();
             nodes.put("sectors", Long.toString(sectors));
@@ -118,6 +134,7 @@ final class ScriptedDriver implements BackendDriver {
             calls.add("published");
             check(connected && !published, "published without a session, or twice");
             published = true;
+            onPublished.accept(ring);
         }
 
         @Override

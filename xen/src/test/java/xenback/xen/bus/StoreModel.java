@@ -208,6 +208,17 @@ final class StoreModel {
             unreadable.remove(path);
         }
 
+        /** The program dies, and the next one finds the store in the same mood, but for what was to happen amid its calls. */
+        Client successor() {
+            Client next = StoreModel.this.connect(name);
+            kill();
+            next.failures.addAll(failures);
+            next.unreadable.addAll(unreadable);
+            next.lost = lost;
+            next.losesAnswerToCommit = losesAnswerToCommit;
+            return next;
+        }
+
         /** The program dies. */
         void kill() {
             dead = true;
