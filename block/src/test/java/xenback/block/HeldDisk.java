@@ -3,7 +3,9 @@ package xenback.block;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.concurrent.CopyOnWriteArrayList;
+import org.jspecify.annotations.Nullable;
 import xenback.block.disk.Disk;
 import xenback.block.disk.DiskQueue;
 import xenback.xen.io.Completion;
@@ -28,7 +30,11 @@ public final class HeldDisk implements Disk {
 
     private record Held(EventLoop loop, Completion done, int tag) {}
 
-    private final List<Held> held = new ArrayList<>();
+    /** By the number in which they were started; null when a test has ended one. */
+    private final List<@Nullable Held> held = new ArrayList<>();
+
+    /** Nothing is held any more. */
+    private boolean released;
 
     public HeldDisk(long sizeBytes) {
         this.sizeBytes = sizeBytes;
@@ -38,16 +44,33 @@ public final class HeldDisk implements Disk {
     public void end(int index, int withResult) {
         Held one;
         synchronized (held) {
-            one = held.get(index);
+            one = held.set(index, null);
+        }
+        if (one == null) {
+            throw new IllegalStateException("operation " + index + " has ended");
         }
         one.loop().execute(() -> one.done().onCompletion(one.tag(), withResult));
     }
 
+    /** Ends everything, now and from now on, so that a device can close after a test that failed. */
+    public void release() {
+        synchronized (held) {
+            released = true;
+            for (int i = 0; i < held.size(); i++) {
+                if (held.get(i) != null) {
+                    end(i, 0);
+                }
+            }
+        }
+    }
+
     /** Ends the first operations in order, with success and in one turn of the loop; {@code watch} runs after each. */
     public void endTogether(int count, Runnable watch) {
-        List<Held> ending;
+        List<Held> ending = new ArrayList<>();
         synchronized (held) {
-            ending = List.copyOf(held.subList(0, count));
+            for (int i = 0; i < count; i++) {
+                ending.add(Objects.requireNonNull(held.set(i, null)));
+            }
         }
         ending.getFirst().loop().execute(() -> {
             for (Held one : ending) {
@@ -177,11 +200,13 @@ public final class HeldDisk implements Disk {
         public void close() {}
 
         private void start(String what, Completion done, int tag) {
+            boolean atOnce;
             synchronized (held) {
-                held.add(new Held(loop, done, tag));
+                atOnce = released || !doneAtOnce.isEmpty() && what.startsWith(doneAtOnce);
+                held.add(atOnce ? null : new Held(loop, done, tag));
                 started.add(what);
             }
-            if (!doneAtOnce.isEmpty() && what.startsWith(doneAtOnce)) {
+            if (atOnce) {
                 loop.completeSoon(done, tag, result);
             }
         }

@@ -236,6 +236,14 @@ public final class HostileFrontend implements AutoCloseable {
     }
 
     /** The same with any bytes. */
+    public void sendTogether(MemorySegment... slots) {
+        for (int i = 0; i < slots.length; i++) {
+            slot(reqProd + i).copyFrom(slots[i].asSlice(0, abi.layout().requestBytes()));
+        }
+        claim(reqProd + slots.length);
+    }
+
+    /** The same with any bytes. */
     public void send(MemorySegment bytes) {
         slot(reqProd).copyFrom(bytes.asSlice(0, abi.layout().requestBytes()));
         claim(reqProd + 1);

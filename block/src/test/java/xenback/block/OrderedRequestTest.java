@@ -2,6 +2,8 @@ package xenback.block;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
 import org.junit.jupiter.api.AfterEach;
@@ -39,6 +41,7 @@ class OrderedRequestTest {
 
     @AfterEach
     void close() {
+        disk.release();
         frontend.close();
         machine.close();
     }
@@ -97,6 +100,67 @@ class OrderedRequestTest {
         frontend.awaitAnswers();
         assertThat(frontend.counters().barriers()).isEqualTo(1);
         assertThat(frontend.counters().writes()).isEqualTo(4);
+    }
+
+    /** Its segments come over later than the barrier is taken. */
+    @Test
+    void aBarrierWaitsForAnIndirectWriteBeforeIt() throws Exception {
+        frontend.sendTogether(indirect(Blkif.OP_WRITE, 0, 12, 20), bytes(ordered(Blkif.OP_WRITE_BARRIER, 3, 800)));
+        disk.awaitStarted(1);
+        Await.until(() -> frontend.counters().requests() == 2, () -> "both are taken");
+        assertThat(disk.started).containsExactly("write 0+49152 of 0");
+        disk.end(0, 0);
+        disk.awaitStarted(2);
+        assertThat(disk.started.get(1)).isEqualTo("flush");
+        disk.doneAtOnce = "flush";
+        disk.end(1, 0);
+        disk.awaitStarted(3);
+        disk.end(2, 0);
+        frontend.awaitAnswers();
+    }
+
+    /** A pool of 1024 pages holds four of the largest requests; the fifth waits, and the sixth behind it, small as it is. */
+    @Test
+    void aLargeRequestThatWaitsForRoomIsNotOvertaken() throws Exception {
+        disk.sizeBytes = 4 << 20;
+        frontend.sendTogether(
+                indirect(Blkif.OP_READ, 0, 256, 20),
+                indirect(Blkif.OP_READ, 8, 256, 21),
+                indirect(Blkif.OP_READ, 16, 256, 22),
+                indirect(Blkif.OP_READ, 24, 256, 23),
+                indirect(Blkif.OP_READ, 32, 255, 24),
+                indirect(Blkif.OP_READ, 40, 1, 25));
+        Await.until(
+                () -> frontend.counters().parked() == 2,
+                () -> "two that wait, there are " + frontend.counters().parked());
+        assertThat(disk.started).hasSize(4);
+        disk.end(0, 0);
+        disk.awaitStarted(6);
+        assertThat(disk.started.subList(4, 6)).containsExactly("read 16384+1044480", "read 20480+4096");
+        for (int i = 1; i < 6; i++) {
+            disk.end(i, 0);
+        }
+        frontend.awaitAnswers();
+        assertThat(frontend.counters().reads()).isEqualTo(6);
+    }
+
+    /** The bytes of an indirect request, with its descriptors in a payload page; every segment is the first payload page. */
+    private MemorySegment indirect(int operation, long sector, int segments, int descriptorPage) {
+        BlkifRequest request = new BlkifRequest();
+        request.compose(operation, sector, sector);
+        for (int i = 0; i < segments; i++) {
+            request.addSegment(frontend.gref(0), 0, 7);
+        }
+        MemorySegment slot = Arena.ofAuto().allocate(112, 8);
+        int[] grefs = {frontend.gref(descriptorPage)};
+        request.encodeIndirect(slot, Abi.X86_64.layout(), XVDA, frontend.page(descriptorPage), 0, grefs, 0);
+        return slot;
+    }
+
+    private MemorySegment bytes(BlkifRequest request) {
+        MemorySegment slot = Arena.ofAuto().allocate(112, 8);
+        request.encode(slot, Abi.X86_64.layout(), XVDA);
+        return slot;
     }
 
     @Test

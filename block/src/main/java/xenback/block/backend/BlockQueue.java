@@ -315,8 +315,7 @@ final class BlockQueue {
             counters.indirect.add(1);
             describe(index);
         } else if (request.operation() == Blkif.OP_WRITE_BARRIER) {
-            fetchDescriptors(); // those before it are launched before
-            barrier = index;
+            barrier = index; // nothing more is taken, and what was before it runs as soon as the sweep ends
             barrierRuns = false;
             resume();
         } else {
