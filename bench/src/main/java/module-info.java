@@ -5,4 +5,5 @@ module xenback.bench {
     requires jdk.management;
     requires xenback.xen;
     requires xenback.block;
+    requires xenback.net;
 }

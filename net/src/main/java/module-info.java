@@ -4,5 +4,9 @@ module xenback.net {
     requires static transitive org.jspecify;
     requires transitive xenback.xen;
 
+    exports xenback.net.protocol;
+    exports xenback.net.backend;
+    exports xenback.net.frontend;
+    exports xenback.net.link;
     exports xenback.net.packet;
 }

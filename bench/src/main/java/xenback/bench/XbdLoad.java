@@ -14,7 +14,6 @@ import java.util.SplittableRandom;
 import java.util.concurrent.CompletableFuture;
 import xenback.block.backend.BlockBackend;
 import xenback.block.backend.BlockOptions;
-import xenback.block.backend.LoopSource;
 import xenback.block.disk.DiskQueue;
 import xenback.block.disk.DiskSource;
 import xenback.block.frontend.Xbd;
@@ -25,6 +24,7 @@ import xenback.xen.embedded.EmbeddedXen;
 import xenback.xen.embedded.Toolstack;
 import xenback.xen.io.Completion;
 import xenback.xen.io.EventLoop;
+import xenback.xen.io.LoopSource;
 import xenback.xen.io.ScatterList;
 
 /**

@@ -12,13 +12,13 @@ import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import xenback.block.backend.BlockOptions;
-import xenback.block.backend.LoopSource;
 import xenback.block.disk.DiskSource;
 import xenback.block.protocol.Abi;
 import xenback.block.protocol.Blkif;
 import xenback.xen.embedded.Domain;
 import xenback.xen.io.EventLoop;
 import xenback.xen.io.EventLoop.Engine;
+import xenback.xen.io.LoopSource;
 
 /**
  * Guests that connect and disconnect as fast as they can, ten thousand times, with requests in flight each time. So often

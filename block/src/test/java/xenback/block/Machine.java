@@ -11,7 +11,6 @@ import java.util.concurrent.CopyOnWriteArrayList;
 import xenback.block.backend.BlockBackend;
 import xenback.block.backend.BlockEvent;
 import xenback.block.backend.BlockOptions;
-import xenback.block.backend.LoopSource;
 import xenback.block.disk.DiskSource;
 import xenback.block.frontend.Xbd;
 import xenback.block.frontend.XbdOptions;
@@ -21,6 +20,7 @@ import xenback.xen.embedded.Domain;
 import xenback.xen.embedded.EmbeddedXen;
 import xenback.xen.embedded.Toolstack;
 import xenback.xen.io.EventLoop;
+import xenback.xen.io.LoopSource;
 import xenback.xen.store.StorePath;
 
 /** A whole machine for tests: the embedded Xen, xbdback in domain 0, guests with disks. */

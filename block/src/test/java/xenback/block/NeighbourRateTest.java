@@ -11,7 +11,6 @@ import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import xenback.block.backend.BlockOptions;
-import xenback.block.backend.LoopSource;
 import xenback.block.disk.DiskSource;
 import xenback.block.frontend.Xbd;
 import xenback.block.frontend.XbdOptions;
@@ -20,6 +19,7 @@ import xenback.block.protocol.Blkif;
 import xenback.block.protocol.BlkifRequest;
 import xenback.xen.io.EventLoop;
 import xenback.xen.io.EventLoop.Engine;
+import xenback.xen.io.LoopSource;
 import xenback.xen.store.StorePath;
 
 /**

@@ -15,7 +15,6 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CountDownLatch;
 import org.jspecify.annotations.Nullable;
 import xenback.block.backend.BlockBackend;
-import xenback.block.backend.LoopSource;
 import xenback.block.disk.Disk;
 import xenback.block.disk.DiskSource;
 import xenback.block.disk.ExtentsFrom;
@@ -29,11 +28,12 @@ import xenback.xen.embedded.Domain;
 import xenback.xen.embedded.EmbeddedXen;
 import xenback.xen.embedded.Toolstack;
 import xenback.xen.io.EventLoop;
+import xenback.xen.io.LoopSource;
 import xenback.xen.store.StorePath;
 
 /**
- * Disks served with no hypervisor: xbdback in domain 0 of an embedded Xen, a guest for every domain id that was asked for,
- * an xbd in it for every disk, and NBD in front of each xbd, on the xbd's own loop.
+ * Disks and interfaces served with no hypervisor: xbdback and xnb in domain 0 of an embedded Xen, a guest for every domain id
+ * that was asked for, an xbd in it for every disk, and NBD in front of each xbd, on the xbd's own loop.
  */
 final class EmbeddedServing implements Serving {
     /** What the guest's frontend uses of blkif. */
@@ -54,6 +54,7 @@ final class EmbeddedServing implements Serving {
     private final List<NbdServer> servers = new ArrayList<>();
     private final EmbeddedXen xen;
     private final Toolstack toolstack;
+    private final EmbeddedNics nics;
     private @Nullable BlockBackend backend;
 
     private EmbeddedServing(ServePlan plan, RunDir runDir, Announcer announcer) throws XenException {
@@ -61,6 +62,8 @@ final class EmbeddedServing implements Serving {
         this.announcer = announcer;
         xen = EmbeddedXen.start(runDir.path());
         toolstack = new Toolstack(xen.domain0().store());
+        nics = new EmbeddedNics(
+                plan, announcer, xen.domain0(), xen.storeSocket().toAbsolutePath(), toolstack);
     }
 
     /** A {@link Serving.Starter}. */
@@ -87,6 +90,21 @@ final class EmbeddedServing implements Serving {
     }
 
     @Override
+    public List<DiskView> disks() {
+        BlockBackend running = backend;
+        return running == null
+                ? List.of()
+                : disks.stream()
+                        .map(served -> new DiskView(served.xbd().name(), running, served.row()))
+                        .toList();
+    }
+
+    @Override
+    public List<NicView> nics() {
+        return nics.views();
+    }
+
+    @Override
     public void awaitFailure() throws InterruptedException {
         new CountDownLatch(1).await(); // each disk fails by itself and tells its users; nothing ends them all
     }
@@ -95,6 +113,11 @@ final class EmbeddedServing implements Serving {
     public void close() throws IOException {
         IOException failure = null;
         servers.forEach(NbdServer::close);
+        try {
+            nics.close();
+        } catch (IOException e) {
+            failure = e;
+        }
         for (Served served : disks.reversed()) {
             try {
                 toolstack.detach(served.device(), false);
@@ -139,6 +162,7 @@ final class EmbeddedServing implements Serving {
                             ? NbdServer.start(unix.getPath(), exports)
                             : NbdServer.start((InetSocketAddress) address, exports));
         }
+        nics.begin(this::guest);
         for (NbdServer server : servers) {
             for (Served served : disks) {
                 announcer.tell(new ServeEvent.Export(
@@ -178,7 +202,8 @@ final class EmbeddedServing implements Serving {
             long itsDisks = plan.disks().stream()
                     .filter(spec -> spec.guestDomid() == domid)
                     .count();
-            guest = xen.createDomain(domid, (int) itsDisks * FRONTEND.guestPages());
+            int pages = (int) itsDisks * FRONTEND.guestPages() + EmbeddedNics.guestPages(plan, domid);
+            guest = xen.createDomain(domid, pages);
             guests.put(domid, guest);
             toolstack.createHome(domid, "guest" + domid);
         }

@@ -4,20 +4,28 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.CountDownLatch;
+import org.jspecify.annotations.Nullable;
 import xenback.block.backend.BlockBackend;
-import xenback.block.backend.LoopSource;
 import xenback.block.disk.DiskSource;
+import xenback.net.backend.NetBackend;
 import xenback.xen.XenException;
 import xenback.xen.host.HostXen;
+import xenback.xen.io.LoopSource;
 
-/** Disks served to the guests of the Xen that this machine is a domain of; which ones, the toolstack writes. */
+/** Disks and interfaces served to the guests of the Xen that this machine is a domain of; which ones, the toolstack writes. */
 final class HostServing implements Serving {
-    /** There while the kernel's own block backend is loaded; it takes every device of its kind. */
-    private static final Path KERNEL_BACKEND = Path.of("/sys/bus/xen-backend/drivers/vbd");
+    /** Where the kernel's own backends are while they are loaded; each takes every device of its kind. */
+    private static final Path KERNEL_BACKENDS = Path.of("/sys/bus/xen-backend/drivers");
 
     private final HostXen xen;
+    private @Nullable NetBackend net;
     private final List<BlockBackend> backends = new ArrayList<>();
+
+    private static final Map<String, String> KERNEL_MODULES =
+            Map.of(BlockBackend.KIND, "xen-blkback", NetBackend.KIND, "xen-netback");
 
     private HostServing(HostXen xen) {
         this.xen = xen;
@@ -25,10 +33,11 @@ final class HostServing implements Serving {
 
     /** A {@link Serving.Starter}. */
     static Serving start(ServePlan plan, RunDir runDir, Announcer announcer) throws UserError {
-        if (plan.kinds().contains(BlockBackend.KIND) && Files.exists(KERNEL_BACKEND)) {
-            throw UserError.failure(
-                    "xen-blkback is loaded here and takes every device of backend/vbd; unload it (modprobe -r"
-                            + " xen-blkback, and blacklist it) or serve another kind (--kind qdisk)");
+        for (String kind : plan.kinds()) {
+            Optional<String> taken = takenByKernel(kind);
+            if (taken.isPresent()) {
+                throw UserError.failure(taken.get());
+            }
         }
         try {
             HostServing serving = new HostServing(HostXen.open());
@@ -44,9 +53,25 @@ final class HostServing implements Serving {
         }
     }
 
+    /** Says that the kernel's own backend is loaded, with the remedy; empty if it is not. */
+    static Optional<String> takenByKernel(String kind) {
+        String module = KERNEL_MODULES.get(kind);
+        if (module == null || !Files.exists(KERNEL_BACKENDS.resolve(kind))) {
+            return Optional.empty();
+        }
+        return Optional.of(module + " is loaded here and takes every device of backend/" + kind
+                + "; unload it (modprobe -r " + module + ", and blacklist it) or "
+                + (kind.equals(BlockBackend.KIND) ? "serve another kind (--kind qdisk)" : "leave out --kind " + kind));
+    }
+
     private void begin(ServePlan plan, Announcer announcer) throws XenException {
         BlockEvents events = new BlockEvents(announcer);
         for (String kind : plan.kinds()) {
+            if (kind.equals(NetBackend.KIND)) {
+                net = HostNics.start(xen, plan, announcer);
+                announcer.log("serving backend/" + kind + " of domain " + xen.domid());
+                continue;
+            }
             backends.add(BlockBackend.start(
                     xen, kind, plan.offers(), LoopSource.own(plan.io()), DiskSource.TARGETS, events::on));
             announcer.log("serving backend/" + kind + " of domain " + xen.domid());
@@ -62,6 +87,19 @@ final class HostServing implements Serving {
     }
 
     @Override
+    public List<DiskView> disks() {
+        return backends.stream()
+                .flatMap(backend -> backend.devices().stream().map(row -> new DiskView(row.name(), backend, row)))
+                .toList();
+    }
+
+    @Override
+    public List<NicView> nics() {
+        NetBackend running = net;
+        return running == null ? List.of() : HostNics.views(running);
+    }
+
+    @Override
     public void awaitFailure() throws InterruptedException {
         new CountDownLatch(1).await(); // a lost xenstored is waited for, and the guests' disks need none
     }
@@ -70,6 +108,9 @@ final class HostServing implements Serving {
     @Override
     public void close() {
         backends.forEach(BlockBackend::close);
+        if (net != null) {
+            net.close();
+        }
         xen.close();
     }
 }

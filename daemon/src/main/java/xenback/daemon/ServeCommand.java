@@ -9,6 +9,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
 import org.jspecify.annotations.Nullable;
@@ -23,7 +24,9 @@ import xenback.xen.io.EventLoop;
 /** {@code xenback serve}: checks what was asked, serves until a signal comes, and cleans up. */
 @Command(
         name = "serve",
-        description = "Serve disks to guests; on the embedded Xen each guest's disk is also an NBD export.",
+        description =
+                "Serve disks and network interfaces to guests; on the embedded Xen each guest's disk is also an NBD"
+                        + " export, and each of its interfaces an Ethernet device.",
         footer = {
             "%nSPEC is target,format,vdev,access and key=value as in xl-disk-configuration(5):",
             "  target=PATH    image file or block device; last, it may contain commas",
@@ -35,10 +38,24 @@ import xenback.xen.io.EventLoop;
             "  guest=1        number of the guest domain (embedded Xen)",
             "  cache=buffered buffered, or direct for O_DIRECT",
             "  sector-size=512 512, or own for the sector of the block device",
-            "%nExample: xenback serve --create 1G --disk disk.img,raw,xvda,w"
+            "%nVIF is key=value as in xl-network-configuration(5):",
+            "  mac=ADDRESS    the guest's; by default one of 00:16:3e",
+            "  ip=ADDRESS/N   addresses of the guest's end, with blanks between them",
+            "  host-ip=ADDRESS/N  the same of the backend's end",
+            "  mtu=1500       68 to 65521",
+            "  bridge=NAME    bridge that the backend's end is put on",
+            "  rate=RATE      what the guest may send: 10Mb/s, 1MB/s@20ms",
+            "  vifname=NAME   the backend's end; by default xnb1i0 for the first of guest 1",
+            "  guest-name=NAME  the guest's end; by default xn0, xn1 and so on",
+            "  guest=1, devid=N  the guest, and the number of its interface",
+            "  queues=1       pairs of rings, 1 to 64",
+            "  link=tap       tap, pcap:FILE, hub:NAME, null, or loop",
+            "  script=PATH    hotplug script, such as vif-bridge or vif-openvswitch, in place of the built-in bridge=",
+            "%nExample: xenback serve --create 1G --disk disk.img,raw,xvda,w",
+            "Example: xenback serve --vif mac=00:16:3e:00:00:01,ip=10.0.0.2/24,host-ip=10.0.0.1/24 --guest-netns guest"
         })
 final class ServeCommand implements Callable<Integer> {
-    private static final List<String> KINDS = List.of("vbd", "qdisk", "vbd3");
+    private static final List<String> KINDS = List.of("vbd", "qdisk", "vbd3", "vif");
 
     private final XenbackCommand xenback;
     private final Serving.Starter starter;
@@ -49,6 +66,18 @@ final class ServeCommand implements Callable<Integer> {
             paramLabel = "SPEC",
             description = "A disk; repeat it for more disks. On a host the toolstack names them instead.")
     private List<String> disks = List.of();
+
+    @Option(
+            names = "--vif",
+            paramLabel = "VIF",
+            description = "A network interface; repeat it for more. On a host the toolstack names them instead.")
+    private List<String> vifs = List.of();
+
+    @Option(
+            names = "--guest-netns",
+            paramLabel = "NAME",
+            description = "Network namespace, made with ip netns, for the guests' ends of the interfaces.")
+    private @Nullable String guestNamespace;
 
     @Option(
             names = "--create",
@@ -68,7 +97,7 @@ final class ServeCommand implements Callable<Integer> {
             paramLabel = "KIND",
             split = ",",
             description =
-                    "Backend directories to serve on a host: vbd (by default), qdisk, vbd3, or several with commas.")
+                    "Backend directories to serve on a host: vbd (by default), qdisk, vbd3, vif, or several with commas.")
     private List<String> kinds = List.of("vbd");
 
     @Option(
@@ -146,6 +175,10 @@ final class ServeCommand implements Callable<Integer> {
     }
 
     private ServePlan hostPlan(BlockOptions offered) throws UserError {
+        if (!vifs.isEmpty() || guestNamespace != null) {
+            throw UserError.usage("--vif and --guest-netns are for the embedded Xen (--xen embedded); on a host the"
+                    + " toolstack names the interfaces, as in vif=['mac=00:16:3e:00:00:01,bridge=xenbr0']");
+        }
         if (!disks.isEmpty() || create != null || nbdSocket != null || nbdTcp != null) {
             throw UserError.usage(
                     "--disk, --create, --nbd-socket and --nbd-tcp are for the embedded Xen (--xen embedded);"
@@ -159,6 +192,8 @@ final class ServeCommand implements Callable<Integer> {
         }
         return new ServePlan(
                 List.of(),
+                List.of(),
+                Optional.empty(),
                 XenChoice.HOST,
                 List.copyOf(new LinkedHashSet<>(kinds)),
                 io,
@@ -168,13 +203,15 @@ final class ServeCommand implements Callable<Integer> {
     }
 
     private ServePlan embeddedPlan(BlockOptions offered) throws UserError {
-        if (disks.isEmpty()) {
-            throw UserError.usage("no --disk; write it as --disk disk.img,raw,xvda,w");
+        if (disks.isEmpty() && vifs.isEmpty()) {
+            throw UserError.usage("no --disk and no --vif; write it as --disk disk.img,raw,xvda,w"
+                    + " or --vif mac=00:16:3e:00:00:01,ip=10.0.0.2/24");
         }
         List<DiskSpec> specs = new ArrayList<>();
         for (String disk : disks) {
             specs.add(DiskSpec.parse(disk));
         }
+        List<NicSpec> nics = nics();
         DiskPreflight.checkVdevs(specs);
         List<SocketAddress> addresses = addresses();
         if (create == null) {
@@ -182,8 +219,28 @@ final class ServeCommand implements Callable<Integer> {
         } else {
             DiskPreflight.checkOrCreate(specs, ByteSize.parse(create));
         }
+        NicPreflight.check(nics, Optional.ofNullable(guestNamespace));
         return new ServePlan(
-                List.copyOf(specs), XenChoice.EMBEDDED, kinds, io, offered, addresses, xenback.verbosity());
+                List.copyOf(specs),
+                nics,
+                Optional.ofNullable(guestNamespace),
+                XenChoice.EMBEDDED,
+                kinds,
+                io,
+                offered,
+                addresses,
+                xenback.verbosity());
+    }
+
+    private List<NicSpec> nics() throws UserError {
+        if (guestNamespace != null && vifs.isEmpty()) {
+            throw UserError.usage("--guest-netns is for interfaces; write them as --vif mac=00:16:3e:00:00:01");
+        }
+        List<NicSpec> nics = new ArrayList<>();
+        for (String vif : vifs) {
+            nics.add(NicSpec.parse(vif));
+        }
+        return NicPreflight.numbered(nics);
     }
 
     private List<SocketAddress> addresses() throws UserError {

@@ -29,8 +29,36 @@ sealed interface ServeEvent {
     record Export(String name, String interfaceName, Vdev vdev, int domid, long sizeBytes, boolean readOnly, String uri)
             implements ServeEvent {}
 
+    /** An interface appeared in the backend; what the backend's end is called. */
+    record NicAttached(String interfaceName, int domid, String link) implements ServeEvent {}
+
+    /** Both ends of an interface agreed, on so many pairs of rings. */
+    record NicConnected(String interfaceName, int domid, int port, int queues) implements ServeEvent {}
+
+    /** A guest takes frames, or does so no longer. */
+    record NicCarrier(String interfaceName, int domid, boolean on) implements ServeEvent {}
+
+    /**
+     * A guest's interface can be used.
+     *
+     * @param name the frontend's name of it, and of its TAP, such as {@code xn0}
+     * @param where what the backend's end leads to
+     * @param namespace the network namespace of the guest's end; empty for our own
+     * @param addresses of the guest's end
+     */
+    record Cable(
+            String name,
+            String interfaceName,
+            int domid,
+            String mac,
+            int mtu,
+            String where,
+            String namespace,
+            List<String> addresses)
+            implements ServeEvent {}
+
     /** What went through since the last one. */
-    record Status(List<DiskRate> disks) implements ServeEvent {}
+    record Status(List<DiskRate> disks, List<NicTraffic> nics) implements ServeEvent {}
 
     /** A device is gone from the backend. */
     record Detached(String interfaceName, int domid) implements ServeEvent {}

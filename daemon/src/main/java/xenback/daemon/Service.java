@@ -23,6 +23,7 @@ final class Service {
     private final ReentrantLock lock = new ReentrantLock();
     private @Nullable RunDir runDir; // guarded by lock
     private @Nullable Serving serving; // guarded by lock
+    private @Nullable ControlServer control; // guarded by lock
     private @Nullable Thread ticker; // guarded by lock
     private boolean ended; // guarded by lock
     private volatile @Nullable Thread starting;
@@ -44,6 +45,7 @@ final class Service {
             runDir = directory;
             Serving started = starter.start(plan.below(directory), directory, announcer);
             serving = started;
+            control = ControlServer.start(directory.socket(ControlServer.SOCKET), started);
             ticker = Thread.ofVirtual().name("xenback-status").start(() -> tick(started));
         } finally {
             starting = null;
@@ -93,6 +95,7 @@ final class Service {
         if (ticker != null) {
             ticker.interrupt();
         }
+        closeOne(control);
         boolean drained = closeOne(serving);
         boolean removed = closeOne(runDir);
         announcer.tell(new ServeEvent.Stopped());
@@ -115,17 +118,26 @@ final class Service {
     private void tick(Serving started) {
         try {
             List<DiskCounts> before = started.counts();
+            List<NicTraffic.Counts> nicsBefore = nicCounts(started);
             long beforeNanos = System.nanoTime();
             while (true) {
                 Thread.sleep(1000);
                 List<DiskCounts> after = started.counts();
+                List<NicTraffic.Counts> nicsAfter = nicCounts(started);
                 long afterNanos = System.nanoTime();
-                announcer.tell(new ServeEvent.Status(DiskRate.between(before, after, afterNanos - beforeNanos)));
+                announcer.tell(new ServeEvent.Status(
+                        DiskRate.between(before, after, afterNanos - beforeNanos),
+                        NicTraffic.between(nicsBefore, nicsAfter, afterNanos - beforeNanos)));
                 before = after;
+                nicsBefore = nicsAfter;
                 beforeNanos = afterNanos;
             }
         } catch (InterruptedException ended) {
             Thread.currentThread().interrupt();
         }
+    }
+
+    private static List<NicTraffic.Counts> nicCounts(Serving started) {
+        return started.nics().stream().map(NicTraffic.Counts::of).toList();
     }
 }

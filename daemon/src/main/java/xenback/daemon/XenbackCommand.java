@@ -45,6 +45,9 @@ final class XenbackCommand implements Callable<Integer> {
         var xenback = new XenbackCommand();
         return new CommandLine(xenback)
                 .addSubcommand(new ServeCommand(xenback, starter, screen))
+                .addSubcommand(new ListCommand(screen))
+                .addSubcommand(new SysctlCommand(screen))
+                .addSubcommand(new CaptureCommand(screen))
                 .registerConverter(XenChoice.class, Choice.converter(XenChoice.class))
                 .registerConverter(EventLoop.Engine.class, Choice.converter(EventLoop.Engine.class))
                 .setParameterExceptionHandler((wrong, args) -> xenback.tellUsage(wrong, screen))

@@ -23,7 +23,11 @@ final class BadInputTest extends Checkout {
                 wrong("xenback: no command is given; see: xenback --help"),
                 wrong("xenback: Unmatched argument at index 0: 'attach'; see: xenback --help", "attach"),
                 wrong("xenback: Unknown option: '--frobnicate'; see: xenback --help", "--frobnicate"),
-                wrong("xenback: no --disk; write it as --disk disk.img,raw,xvda,w", "serve", "--xen=embedded"),
+                wrong(
+                        "xenback: no --disk and no --vif; write it as --disk disk.img,raw,xvda,w"
+                                + " or --vif mac=00:16:3e:00:00:01,ip=10.0.0.2/24",
+                        "serve",
+                        "--xen=embedded"),
                 wrong(
                         "xenback serve: Unknown option: '--frobnicate'; see: xenback serve --help",
                         "serve",

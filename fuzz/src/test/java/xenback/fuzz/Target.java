@@ -6,6 +6,10 @@ import xenback.block.backend.ParametersTarget;
 import xenback.block.nbd.NbdHandshakeTarget;
 import xenback.block.nbd.NbdWireTarget;
 import xenback.block.protocol.RequestTarget;
+import xenback.net.backend.NetParametersTarget;
+import xenback.net.backend.NetRingTarget;
+import xenback.net.packet.FrameTarget;
+import xenback.net.protocol.NetPacketTarget;
 import xenback.xen.bus.DeviceTarget;
 import xenback.xen.embedded.StoreDaemonTarget;
 import xenback.xen.store.StoreClientTarget;
@@ -19,7 +23,11 @@ enum Target {
     STORE_DAEMON(StoreDaemonTarget::new),
     STORE_CLIENT(StoreClientTarget::new),
     NBD_HANDSHAKE(NbdHandshakeTarget::new),
-    NBD_WIRE(NbdWireTarget::new);
+    NBD_WIRE(NbdWireTarget::new),
+    NET_PACKET(NetPacketTarget::new),
+    NET_RING(NetRingTarget::new),
+    NET_FRAME(FrameTarget::new),
+    NET_PARAMETERS(NetParametersTarget::new);
 
     private final FuzzTarget.Maker maker;
 

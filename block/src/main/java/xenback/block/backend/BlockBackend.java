@@ -4,8 +4,10 @@ import java.util.Collections;
 import java.util.EnumSet;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.SequencedMap;
 import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 import org.jspecify.annotations.Nullable;
 import xenback.block.disk.Disk;
@@ -19,6 +21,7 @@ import xenback.xen.Xen;
 import xenback.xen.XenException;
 import xenback.xen.bus.BackendBus;
 import xenback.xen.bus.BackendDriver;
+import xenback.xen.io.LoopSource;
 import xenback.xen.store.StorePath;
 import xenback.xen.store.XenStore;
 
@@ -39,6 +42,7 @@ public final class BlockBackend implements AutoCloseable {
     private final DiskSource disks;
     private final BlockEvent.Listener listener;
     private final List<Row> rows = new CopyOnWriteArrayList<>();
+    private final Map<String, Vbd> vbds = new ConcurrentHashMap<>();
     private @Nullable BackendBus bus;
 
     private BlockBackend(
@@ -77,6 +81,13 @@ public final class BlockBackend implements AutoCloseable {
         return List.copyOf(rows);
     }
 
+    /** The rings of a device in words, an entry for each queue; none while it is not connected. Any thread but a loop's. */
+    public List<String> rings(String interfaceName) {
+        Vbd vbd = vbds.get(interfaceName);
+        BlockSession running = vbd == null ? null : vbd.session;
+        return running == null ? List.of() : running.pictures();
+    }
+
     /** Lets go of every device, after its requests in flight. Nothing is said in the store. */
     @Override
     public void close() {
@@ -104,7 +115,7 @@ public final class BlockBackend implements AutoCloseable {
         private final String name;
         private final BlockCounters counters = new BlockCounters();
         private @Nullable Disk disk;
-        private @Nullable BlockSession session;
+        private volatile @Nullable BlockSession session; // others look at it
         private boolean discardEnabled;
         private int info;
         private int announcementsLeft;
@@ -151,6 +162,7 @@ public final class BlockBackend implements AutoCloseable {
             try {
                 Disk opened = disks.open(params, new FileDisk.Options(readOnly, direct, ownSectorSize));
                 disk = opened;
+                vbds.put(name, this);
                 rows.add(new Row(name, address.frontendDomid(), address.devid(), opened, counters));
                 tell(new BlockEvent.Attached(
                         name,
@@ -292,6 +304,7 @@ public final class BlockBackend implements AutoCloseable {
             if (open != null) {
                 disk = null;
                 rows.removeIf(row -> row.name().equals(name));
+                vbds.remove(name);
                 try {
                     open.close();
                 } catch (XenException e) {

@@ -14,6 +14,7 @@ import xenback.block.protocol.Rule;
 import xenback.xen.Errno;
 import xenback.xen.XenException;
 import xenback.xen.event.EventChannels;
+import xenback.xen.event.EventStorm;
 import xenback.xen.grant.GrantCopyBatch;
 import xenback.xen.grant.GrantCopyBatch.Direction;
 import xenback.xen.grant.GrantStatus;

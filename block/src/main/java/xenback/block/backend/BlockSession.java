@@ -4,6 +4,7 @@ import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import xenback.block.disk.Disk;
 import xenback.block.disk.DiskQueue;
@@ -14,6 +15,7 @@ import xenback.xen.event.EventChannels;
 import xenback.xen.grant.GrantMapping;
 import xenback.xen.grant.GrantTable;
 import xenback.xen.io.EventLoop;
+import xenback.xen.io.LoopSource;
 import xenback.xen.ring.BackRing;
 
 /**
@@ -45,6 +47,8 @@ final class BlockSession {
             LoopSource loops,
             BlockCounters counters,
             Ties ties) {}
+
+    private static final int PICTURE_SECONDS = 2;
 
     private final Arena arena = Arena.ofShared();
     private final Setting setting;
@@ -89,6 +93,26 @@ final class BlockSession {
     /** What is due about once a second. */
     void keepHouse() {
         queues.forEach(served -> served.run(BlockQueue::keepHouse));
+    }
+
+    /** The rings in words, an entry for each queue. Waits a while for the queues' threads, so it is not for a loop's own. */
+    List<String> pictures() {
+        List<CompletableFuture<String>> pictures = new ArrayList<>();
+        for (Served served : queues) {
+            CompletableFuture<String> picture = new CompletableFuture<>();
+            pictures.add(picture);
+            served.run(queue -> {
+                try {
+                    picture.complete(queue.toString());
+                } catch (IllegalStateException e) {
+                    picture.complete("the ring is given back");
+                }
+            });
+        }
+        return pictures.stream()
+                .map(picture -> picture.completeOnTimeout("no answer", PICTURE_SECONDS, TimeUnit.SECONDS)
+                        .join())
+                .toList();
     }
 
     /** Waits for requests in flight, then gives everything back. Never waits for the guest. */

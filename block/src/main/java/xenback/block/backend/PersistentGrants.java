@@ -86,7 +86,7 @@ final class PersistentGrants implements AutoCloseable {
             return NONE;
         }
         place = empty[emptyCount - 1];
-        if (!window.put(place, gref)) {
+        if (!window.put(place, gref, true)) {
             return NONE;
         }
         emptyCount--;

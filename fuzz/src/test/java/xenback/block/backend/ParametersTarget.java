@@ -3,18 +3,13 @@ package xenback.block.backend;
 import static xenback.fuzz.FuzzTarget.require;
 
 import java.util.HashMap;
-import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import xenback.block.protocol.Abi;
 import xenback.fuzz.FuzzInput;
 import xenback.fuzz.FuzzTarget;
+import xenback.fuzz.GuestDirectory;
 import xenback.xen.XenException;
-import xenback.xen.store.StoreException;
 import xenback.xen.store.StorePath;
-import xenback.xen.store.StorePermission;
-import xenback.xen.store.StoreWatch;
-import xenback.xen.store.XenStore;
 
 /**
  * Any values in a frontend's directory: an honest frontend is taken at its word, and whatever else is written there leads to
@@ -34,7 +29,7 @@ public final class ParametersTarget implements FuzzTarget {
         BlockOptions options =
                 new BlockOptions(in.below(5), in.pick(4, 1, 2, 64), in.pick(256, 0), !in.rarely(), false, false);
         int queues = publish(in, options);
-        Directory store = new Directory(nodes);
+        GuestDirectory store = new GuestDirectory(FRONTEND, nodes);
         BlkifParameters read;
         try {
             read = BlkifParameters.read(store, FRONTEND, options);
@@ -47,7 +42,7 @@ public final class ParametersTarget implements FuzzTarget {
             return;
         } finally {
             int most = 5 + options.maxQueues() * (3 + (1 << options.maxRingPageOrder()));
-            require(store.reads <= most, store.reads + " reads");
+            require(store.reads() <= most, store.reads() + " reads");
         }
         check(read, options);
         require(
@@ -138,90 +133,6 @@ public final class ParametersTarget implements FuzzTarget {
             require(ring.eventPort() > 0 && ring.eventPort() < 1 << 17, "port " + ring.eventPort());
             String port = nodes.get((prefix.isEmpty() ? "" : prefix + i + "/") + "event-channel");
             require(port != null && Long.parseLong(port) == ring.eventPort(), "port " + ring.eventPort() + ": " + port);
-        }
-    }
-
-    /** The frontend's directory: what a transaction reads of it. */
-    private static final class Directory implements XenStore {
-        private final Map<String, String> nodes;
-        private int reads;
-
-        Directory(Map<String, String> nodes) {
-            this.nodes = nodes;
-        }
-
-        @Override
-        public <T> T transaction(TransactionWork<T> work) throws StoreException {
-            return work.run(this);
-        }
-
-        @Override
-        public Optional<String> read(StorePath path) {
-            reads++;
-            String below = path.text().substring(FRONTEND.text().length() + 1);
-            return Optional.ofNullable(nodes.get(below));
-        }
-
-        @Override
-        public boolean exists(StorePath path) {
-            return read(path).isPresent();
-        }
-
-        @Override
-        public List<String> directory(StorePath path) {
-            throw refuse();
-        }
-
-        @Override
-        public void write(StorePath path, String value) {
-            throw refuse();
-        }
-
-        @Override
-        public void mkdir(StorePath path) {
-            throw refuse();
-        }
-
-        @Override
-        public void remove(StorePath path) {
-            throw refuse();
-        }
-
-        @Override
-        public List<StorePermission> permissions(StorePath path) {
-            throw refuse();
-        }
-
-        @Override
-        public void setPermissions(StorePath path, List<StorePermission> permissions) {
-            throw refuse();
-        }
-
-        @Override
-        public StoreWatch watch(StorePath path, WatchListener listener) {
-            throw refuse();
-        }
-
-        @Override
-        public StoreWatch watchSpecial(String name, WatchListener listener) {
-            throw refuse();
-        }
-
-        @Override
-        public StorePath domainPath(int domid) {
-            throw refuse();
-        }
-
-        @Override
-        public boolean isConnected() {
-            return true;
-        }
-
-        @Override
-        public void close() {}
-
-        private static AssertionError refuse() {
-            return new AssertionError("reading parameters reads and does nothing else");
         }
     }
 }

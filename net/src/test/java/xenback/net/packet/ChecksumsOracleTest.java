@@ -90,6 +90,9 @@ class ChecksumsOracleTest {
             } else if (headers.ipVersion() == 4 && random.nextBoolean()) {
                 bytes[headers.ipOffset() + 10] ^= (byte) (1 << random.nextInt(8));
             }
+            if (frames.protocol() == 17 && FrameHeaders.u16(frame, headers.checksumOffset()) == 0) {
+                continue; // not wrong, but absent
+            }
             boolean right = Checksums.isRight(frame, 0, headers);
             wrong += right ? 0 : 1;
             expected.add(right);

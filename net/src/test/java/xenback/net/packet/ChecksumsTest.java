@@ -205,7 +205,12 @@ class ChecksumsTest {
 
     @Test
     void leavesTruncatedPacketsAlone() {
+        String udp = "00163e23500b001630000000 86dd 60000000 000a 1140 20010db8000000000000000000000001"
+                + "20010db8000000000000000000000002 0001 0002 000a 0000 1234";
+
         assertUnchanged(Frames.XNB_UDP.substring(0, Frames.XNB_UDP.length() - 2));
+        assertUnchanged(udp.substring(0, udp.length() - 2));
+        assertUnchanged(udp.replace("000a 0000", "0009 0000").replace("000a 1140", "0400 1140"));
     }
 
     @Test

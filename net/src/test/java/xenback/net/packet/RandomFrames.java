@@ -8,7 +8,7 @@ import java.util.Random;
  * Well-formed random frames: VLAN tags, IPv4 with options or IPv6 with extension headers, fragments, and TCP, UDP, SCTP, ICMP or
  * ICMPv6. Every checksum field holds a random value, and so does the payload. Written without the code under test.
  */
-final class RandomFrames {
+public final class RandomFrames {
     private static final int[] TAGS = {0x8100, 0x88A8};
     private static final int[] ROUTES = {0, 2, 4};
 
@@ -18,28 +18,28 @@ final class RandomFrames {
     private int kind;
     private boolean forLinux;
 
-    RandomFrames(Random random) {
+    public RandomFrames(Random random) {
         this.random = random;
     }
 
     /** True if the last frame is one fragment of a packet. */
-    boolean isFragment() {
+    public boolean isFragment() {
         return fragment;
     }
 
     /** IP's number of the last frame's protocol. */
-    int protocol() {
+    public int protocol() {
         return kind;
     }
 
     /** A frame with up to {@code maxPayload} bytes in its transport protocol, of any of them. */
-    byte[] next(int maxPayload) {
+    public byte[] next(int maxPayload) {
         int[] protocols = {6, 6, 17, 17, 132, 1, 58};
         return next(protocols[random.nextInt(protocols.length)], random.nextInt(8) == 0, maxPayload);
     }
 
     /** A whole TCP frame without the extension headers behind which Linux cuts nothing, at least of this payload. */
-    byte[] nextLargeTcp(int payload) {
+    public byte[] nextLargeTcp(int payload) {
         forLinux = true;
         byte[] frame = frame(6, false, transport(6, payload));
         forLinux = false;

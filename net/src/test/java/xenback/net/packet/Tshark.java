@@ -11,7 +11,7 @@ import java.util.ArrayList;
 import java.util.List;
 
 /** What Wireshark's tshark, which knows nothing of our code, reads in frames. */
-final class Tshark {
+public final class Tshark {
     /** Its columns, in the order of {@link #read}. */
     private static final List<String> FIELDS = List.of(
             "ip.checksum.status",
@@ -23,15 +23,15 @@ final class Tshark {
             "_ws.malformed");
 
     /** Checksum columns hold these. */
-    static final String BAD = "0";
+    public static final String BAD = "0";
 
-    static final String GOOD = "1";
+    public static final String GOOD = "1";
 
     private final Path pcap;
     private final OutputStream out;
 
     /** Begins a file of frames. */
-    Tshark(Path pcap) throws IOException {
+    public Tshark(Path pcap) throws IOException {
         this.pcap = pcap;
         out = new BufferedOutputStream(Files.newOutputStream(pcap), 1 << 16);
         ByteBuffer header = ByteBuffer.allocate(24).order(ByteOrder.LITTLE_ENDIAN);
@@ -40,7 +40,7 @@ final class Tshark {
         out.write(header.array());
     }
 
-    void add(byte[] frame) throws IOException {
+    public void add(byte[] frame) throws IOException {
         ByteBuffer header = ByteBuffer.allocate(16).order(ByteOrder.LITTLE_ENDIAN);
         header.putInt(8, frame.length).putInt(12, frame.length);
         out.write(header.array());
@@ -48,7 +48,7 @@ final class Tshark {
     }
 
     /** Ends the file and has it read: for each frame the first value of each field, or an empty one. */
-    List<String[]> read() throws IOException, InterruptedException {
+    public List<String[]> read() throws IOException, InterruptedException {
         out.close();
         List<String> command = new ArrayList<>(List.of("tshark", "-n", "-r", pcap.toString(), "-T", "fields"));
         for (String preference : List.of(
@@ -81,7 +81,7 @@ final class Tshark {
     }
 
     /** The column with the verdict on the checksum of an IP protocol. */
-    static int column(int protocol) {
+    public static int column(int protocol) {
         return switch (protocol) {
             case 6 -> 1;
             case 17 -> 2;

@@ -338,11 +338,19 @@ final class BackendDevice implements Control.Work {
                 if (held.store() == Store.FAILED) {
                     held = held.with(Store.CLOSED);
                 }
+                if (instance().opensBeforeOffer() && held.store() == Store.CLOSED) {
+                    openStore();
+                }
                 say(instance().offer(), XenbusState.INIT_WAIT);
             }
             case OPEN_STORE -> openStore();
             case CONNECT -> connect();
             case DISCONNECT -> disconnect();
+            case RECONFIGURE -> {
+                instance().reconfigure();
+                say(Map.of(), XenbusState.RECONFIGURED);
+            }
+            case SAY_CONNECTED -> say(Map.of(), XenbusState.CONNECTED);
             case MEND -> {
                 brokenBecause = null;
                 held = held.withBroken(false);

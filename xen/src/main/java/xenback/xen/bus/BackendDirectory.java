@@ -49,6 +49,10 @@ final class BackendDirectory {
             String frontendDomid) {
         /** Before the first look. */
         static final Look NONE = new Look(false, XenbusState.UNKNOWN, false, HotplugStatus.NONE, "", "");
+
+        Look withHotplug(HotplugStatus other) {
+            return new Look(present, own, online, other, frontend, frontendDomid);
+        }
     }
 
     /**
@@ -113,7 +117,9 @@ final class BackendDirectory {
     boolean publish(Look since, Map<String, String> nodes, XenbusState state) throws StoreException {
         return store.transaction(access -> {
             Look now = look(access);
-            if (!now.present() || !now.equals(since)) {
+            // What a script says in the meantime is no reason to begin anew.
+            Look seen = state == XenbusState.CONNECTED ? now : now.withHotplug(since.hotplug());
+            if (!now.present() || !seen.equals(since)) {
                 return false;
             }
             write(access, nodes);

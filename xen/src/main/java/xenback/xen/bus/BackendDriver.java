@@ -34,6 +34,14 @@ public interface BackendDriver {
         /** Nodes to publish before state 2: what the frontend must know before it makes its rings. */
         SequencedMap<String, String> offer();
 
+        /**
+         * True if {@link #open} comes before state 2 is written: for what the toolstack's hotplug script looks for as soon as
+         * libxl has seen that, such as a network interface. Otherwise it comes after, and the script waits for the store.
+         */
+        default boolean opensBeforeOffer() {
+            return false;
+        }
+
         /** Opens the store. The exception's message is for the toolstack's user and names thing and remedy. */
         void open() throws XenException;
 
@@ -64,6 +72,12 @@ public interface BackendDriver {
          * device that is not connected publishes the nodes of {@link #connect} when it is.
          */
         Update update() throws XenException;
+
+        /**
+         * The frontend is at 7: it has changed nodes that may change while it is connected (net: {@code xdp-headroom}), and
+         * goes on when it is told, by 8, that they are obeyed.
+         */
+        default void reconfigure() throws XenException {}
 
         /** Ends the session: in-flight requests finish, memory is unmapped, ports are unbound. */
         void disconnect();

@@ -16,7 +16,10 @@ package xenback.xen.bus;
  *                                  connect -> 4      offer -> 2            frontend
  *   5                .             -> 5              -> 5                  wait for the frontend -
  *   6 or gone        .             drop -> 6         drop -> 6             drop -> 6             -
+ *   7                .             -                 reconfigure -> 8      -                     -
  * </pre>
+ *
+ * At 8 it is as at 4, and goes back there when the frontend does.
  *
  * State 1 is the toolstack's: a directory at 1 while something is held was removed and written anew before anybody looked,
  * and its store may be another one. A frontend that has been past 3 in this session and is at 3 again has made new rings
@@ -97,6 +100,10 @@ public final class BackendMachine {
         CONNECT,
         /** End the session: drain, unmap, unbind. */
         DISCONNECT,
+        /** Take what the frontend has changed, with state 8. */
+        RECONFIGURE,
+        /** Write state 4 again, after 8. */
+        SAY_CONNECTED,
         /** Forget a broken session, for the frontend has gone back. */
         MEND,
         CLOSE_STORE,
@@ -136,7 +143,9 @@ public final class BackendMachine {
                     default -> Effect.SAY_CLOSING;
                 };
             case UNKNOWN, CLOSED -> part(seen, held);
-            case RECONFIGURING, RECONFIGURED -> Effect.NOTHING; // used by no device that we serve
+            case RECONFIGURING ->
+                held.connected() && seen.own() == XenbusState.CONNECTED ? Effect.RECONFIGURE : Effect.NOTHING;
+            case RECONFIGURED -> Effect.NOTHING; // no frontend's state
         };
     }
 
@@ -195,6 +204,7 @@ public final class BackendMachine {
             case CLOSING ->
                 !held.connected() && seen.frontend() == XenbusState.INITIALISED ? Effect.OFFER : Effect.NOTHING;
             case CLOSED -> Effect.OFFER;
+            case RECONFIGURED -> held.connected() ? Effect.SAY_CONNECTED : Effect.NOTHING;
             default -> Effect.NOTHING;
         };
     }

@@ -3,6 +3,7 @@ package xenback.xen.embedded;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
+import java.util.BitSet;
 import xenback.xen.Errno;
 import xenback.xen.XenException;
 import xenback.xen.grant.GrantCopyBatch;
@@ -124,6 +125,7 @@ final class EmbeddedGrantTable implements GrantTable {
         private final Arena arena = Arena.ofShared();
         private final MemorySegment memory;
         private final int[] grefs;
+        private final BitSet writables = new BitSet();
         private boolean closed;
 
         Window(Domain owner, int places) throws XenException {
@@ -144,22 +146,23 @@ final class EmbeddedGrantTable implements GrantTable {
         }
 
         @Override
-        public boolean put(int place, int gref) {
+        public boolean put(int place, int gref, boolean writable) {
             // A dead domain's descriptor may be another file's by now.
             if (xen.domainOrNull(owner.domid()) != owner || !self.tryTakeMaptrack(1)) {
                 return false;
             }
-            if (owner.grants().pin(gref, self.domid(), true) != GrantStatus.OKAY) {
+            if (owner.grants().pin(gref, self.domid(), writable) != GrantStatus.OKAY) {
                 self.giveMaptrack(1);
                 return false;
             }
             long offset = offset(owner, owner.grants().frame(gref)); // read once, see map
             long at = (long) place * PAGE_BYTES;
-            if (offset < 0 || Mapping.mapOver(memory, at, PAGE_BYTES, owner.memoryFd(), offset) < 0) {
-                release(gref);
+            if (offset < 0 || Mapping.mapOver(memory, at, PAGE_BYTES, owner.memoryFd(), offset, writable) < 0) {
+                release(gref, writable);
                 return false;
             }
             grefs[place] = gref;
+            writables.set(place, writable);
             return true;
         }
 
@@ -168,7 +171,7 @@ final class EmbeddedGrantTable implements GrantTable {
             int gref = grefs[place];
             grefs[place] = EMPTY;
             Mapping.unmapOver(memory, (long) place * PAGE_BYTES, PAGE_BYTES); // first, see Mapped.close
-            release(gref);
+            release(gref, writables.get(place));
         }
 
         @Override
@@ -178,15 +181,15 @@ final class EmbeddedGrantTable implements GrantTable {
             }
             closed = true;
             arena.close();
-            for (int gref : grefs) {
-                if (gref != EMPTY) {
-                    release(gref);
+            for (int place = 0; place < grefs.length; place++) {
+                if (grefs[place] != EMPTY) {
+                    release(grefs[place], writables.get(place));
                 }
             }
         }
 
-        private void release(int gref) {
-            owner.grants().unpin(gref, true);
+        private void release(int gref, boolean writable) {
+            owner.grants().unpin(gref, writable);
             self.giveMaptrack(1);
         }
     }

@@ -14,11 +14,13 @@ public interface GrantWindow extends AutoCloseable {
     MemorySegment memory();
 
     /**
-     * Maps a page, for reading and writing, at a place that holds none.
+     * Maps a page at a place that holds none.
      *
+     * @param writable false maps for reading only, which is all that some grants allow; whoever then writes to the place ends
+     *     this process
      * @return false if the hypervisor refused the grant; whoever wants to know why performs a copy
      */
-    boolean put(int place, int gref);
+    boolean put(int place, int gref, boolean writable);
 
     /** Unmaps the page of a place; the guest may then have it back. The caller has drained all use of it. */
     void remove(int place);

@@ -217,7 +217,7 @@ final class HostGrantTable implements GrantTable {
         }
 
         @Override
-        public boolean put(int place, int gref) {
+        public boolean put(int place, int gref, boolean writable) {
             request.set(ValueLayout.JAVA_INT, MAP_COUNT, 1);
             request.set(ValueLayout.JAVA_INT, MAP_REFS, domid);
             request.set(ValueLayout.JAVA_INT, MAP_REFS + 4, gref);
@@ -225,7 +225,7 @@ final class HostGrantTable implements GrantTable {
                 return false;
             }
             long index = request.get(ValueLayout.JAVA_LONG, MAP_INDEX);
-            if (device.mapOver(memory, (long) place * PAGE_BYTES, PAGE_BYTES, index) < 0) {
+            if (device.mapOver(memory, (long) place * PAGE_BYTES, PAGE_BYTES, index, writable) < 0) {
                 unmap(index, 1); // due even when mmap refused (gntdev.c)
                 return false;
             }

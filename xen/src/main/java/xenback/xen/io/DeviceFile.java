@@ -4,6 +4,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
+import java.util.Objects;
 import xenback.xen.Errno;
 import xenback.xen.XenException;
 
@@ -74,6 +75,23 @@ public final class DeviceFile implements AutoCloseable {
         return (int) Libc.write(state, fd, from.address(), bytes);
     }
 
+    /** Reads to a place in memory; -EAGAIN if nothing is there. No allocation. */
+    public int read(MemorySegment into, long offset, int bytes) {
+        long address = into.address() + Objects.checkFromIndexSize(offset, bytes, into.byteSize());
+        return (int) Libc.read(state, fd, address, bytes);
+    }
+
+    /** Writes from a place in memory in one call. No allocation. */
+    public int write(MemorySegment from, long offset, int bytes) {
+        long address = from.address() + Objects.checkFromIndexSize(offset, bytes, from.byteSize());
+        return (int) Libc.write(state, fd, address, bytes);
+    }
+
+    /** An ioctl of the control path whose argument is a number, with an exception for a refusal. */
+    public void ioctlValue(String what, long request, long value) throws XenException {
+        Native.check(what, (arena, own) -> Libc.ioctl(own, fd, request, value));
+    }
+
     /** Writes in one call, on the control path. */
     public int writeControl(MemorySegment from, int bytes) {
         return (int) Native.call((arena, own) -> Libc.writeOnce(own, fd, from.address(), bytes));
@@ -109,8 +127,8 @@ public final class DeviceFile implements AutoCloseable {
     }
 
     /** Maps a part of the device over a part of {@code memory}; see {@link Mapping#mapOver}. */
-    public int mapOver(MemorySegment memory, long at, long length, long offset) {
-        return Mapping.mapOver(memory, at, length, fd, offset);
+    public int mapOver(MemorySegment memory, long at, long length, long offset, boolean writable) {
+        return Mapping.mapOver(memory, at, length, fd, offset, writable);
     }
 
     @Override

@@ -75,6 +75,9 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
     private static final AtomicBoolean FALLBACK_SAID = new AtomicBoolean();
     private static final int NO_SLOT = -1;
 
+    /** Of a slot without an operation. */
+    private static final Completion NOBODY = (tag, result) -> {};
+
     /** How often work may beget work before operations get their turn: the two ends of a ring on one loop need a few. */
     private static final int ROUNDS_PER_TURN = 8;
 
@@ -171,6 +174,19 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
 
     /** Waits once until {@code fd} is ready for {@code events}; the result is the mask of what it is ready for. */
     public abstract void poll(int fd, int events, Completion done, int tag);
+
+    /**
+     * Ends a wait of {@link #poll} that was started with the same {@code done} and {@code tag}: it completes with -ECANCELED
+     * soon, unless it is completing already. Without such a wait nothing happens. For rare cases: looks at every operation.
+     */
+    @SuppressWarnings("ReferenceEquality") // the very object that was given
+    public final void cancelPoll(Completion done, int tag) {
+        for (int slot = 0; slot < dones.length; slot++) {
+            if (dones[slot] == done && tags[slot] == tag) {
+                cancel(slot);
+            }
+        }
+    }
 
     /**
      * Waits until a device that does not block has something to read, and reads it: one system call less than a poll and a
@@ -342,6 +358,9 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
     /** Submits what was started and dispatches what completed. Waits for something if {@code wait}. */
     abstract void step(boolean wait);
 
+    /** Ends the poll of a slot, whose completion follows, with -ECANCELED if it was still waiting. */
+    abstract void cancel(int slot);
+
     /** True if results lie ready that a step would dispatch without a system call. */
     abstract boolean hasCompletions();
 
@@ -382,6 +401,7 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
         }
         Completion done = dones[slot];
         int tag = tags[slot];
+        dones[slot] = NOBODY;
         nextFree[slot] = firstFree;
         firstFree = slot;
         try {

@@ -66,6 +66,7 @@ final class Libc {
     private static final MethodHandle SHUTDOWN = bind("shutdown", INT, INT, INT);
     private static final MethodHandle SETSOCKOPT = bind("setsockopt", INT, INT, INT, INT, LONG, INT);
     private static final MethodHandle GETSOCKNAME = bind("getsockname", INT, INT, LONG, LONG);
+    private static final MethodHandle SETNS = bind("setns", INT, INT, INT);
     private static final MethodHandle RECV = bind("recv", LONG, INT, LONG, LONG, INT);
     private static final MethodHandle SENDMSG = bind("sendmsg", LONG, INT, LONG, INT);
 
@@ -283,6 +284,15 @@ final class Libc {
     static int memfdCreate(MemorySegment state, MemorySegment name, int flags) {
         try {
             return result(state, (int) MEMFD_CREATE.invokeExact(state, name.address(), flags));
+        } catch (Throwable e) {
+            throw unexpected(e);
+        }
+    }
+
+    /** Of the calling thread alone. */
+    static int setns(MemorySegment state, int fd, int kind) {
+        try {
+            return result(state, (int) SETNS.invokeExact(state, fd, kind));
         } catch (Throwable e) {
             throw unexpected(e);
         }

@@ -76,15 +76,16 @@ public final class Mapping {
     }
 
     /**
-     * Maps a part of a descriptor for reading and writing over a part of {@code memory}, which is {@link #anonymous}. Nobody
-     * may be using that part.
+     * Maps a part of a descriptor over a part of {@code memory}, which is {@link #anonymous}. Nobody may be using that part. If
+     * it is not writable, a write to it ends this process: its user knows better.
      *
      * @return 0 or a negative errno; then what was there before is still there
      */
-    public static int mapOver(MemorySegment memory, long at, long length, int fd, long offset) {
+    public static int mapOver(MemorySegment memory, long at, long length, int fd, long offset, boolean writable) {
+        int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
         long address = memory.asSlice(at, length).address();
-        long result = Native.call((scratch, state) ->
-                Libc.mmap(state, address, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, offset));
+        long result = Native.call(
+                (scratch, state) -> Libc.mmap(state, address, length, protection, MAP_SHARED | MAP_FIXED, fd, offset));
         return result < 0 ? (int) result : 0;
     }
 

@@ -137,6 +137,17 @@ final class PollLoop extends EventLoop {
     }
 
     @Override
+    void cancel(int slot) {
+        for (int i = 0; i < count; i++) {
+            if (slots[i] == slot && kinds[i] == Kind.POLL) {
+                completeLater(slot, -Errno.ECANCELED.number());
+                remove(i);
+                return;
+            }
+        }
+    }
+
+    @Override
     boolean hasCompletions() {
         return files.hasResults() || space.hasResults();
     }

@@ -66,6 +66,7 @@ final class UringLayout {
     static final int OP_POLL_ADD = 6;
     static final int OP_SENDMSG = 9;
     static final int OP_ACCEPT = 13;
+    static final int OP_ASYNC_CANCEL = 14; // addr: the user data of what is cancelled
     static final int OP_FALLOCATE = 17; // off: offset, addr: length, len: mode
     static final int OP_READ = 22;
     static final int OP_WRITE = 23;

@@ -205,6 +205,11 @@ final class UringLoop extends EventLoop {
     }
 
     @Override
+    void cancel(int slot) {
+        submit(UringLayout.OP_ASYNC_CANCEL | quietFlags, -1, 0, slot, 0, 0, NOBODY);
+    }
+
+    @Override
     boolean hasCompletions() {
         return cqTail() != cqHead || space.hasResults();
     }

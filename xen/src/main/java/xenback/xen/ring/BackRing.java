@@ -44,6 +44,16 @@ public final class BackRing {
         return new BackRing(new SharedMemory(pages), slotBytes, reqCons, rspProd);
     }
 
+    /**
+     * Attaches to a ring on which the frontend may have put requests long before (net: a restored guest has posted its receive
+     * buffers): begins where the shared {@code rspProd} stands. What it claims is judged by {@link #beginSweep}.
+     */
+    public static BackRing attach(MemorySegment pages, int slotBytes) {
+        SharedMemory memory = new SharedMemory(pages);
+        int rspProd = memory.intAcquire(RingLayout.RSP_PROD);
+        return new BackRing(memory, slotBytes, rspProd, rspProd);
+    }
+
     BackRing(SharedMemory memory, int slotBytes, int reqCons, int rspProd) {
         this.memory = memory;
         this.slotBytes = slotBytes;
@@ -80,6 +90,16 @@ public final class BackRing {
         return true;
     }
 
+    /** Requests of the sweep that were not taken yet. */
+    public int untaken() {
+        return sweepEnd - reqCons;
+    }
+
+    /** How many requests were taken so far; free-running, so that its low bits tell the slot of the next one. */
+    public int taken() {
+        return reqCons;
+    }
+
     /**
      * Takes the next request of the sweep by copying its slot, each byte once.
      *
@@ -96,17 +116,17 @@ public final class BackRing {
     }
 
     /**
-     * Asks to be woken for the next request and looks once more.
+     * Asks to be woken for the next request after those of this sweep, taken or not, and looks once more.
      *
      * @return true if a request came meanwhile: sweep again, for no event may come for it
      */
     public boolean rearm() {
-        memory.setIntRelease(RingLayout.REQ_EVENT, reqCons + 1);
+        memory.setIntRelease(RingLayout.REQ_EVENT, sweepEnd + 1);
         // The frontend writes reqProd and then reads reqEvent; we the other way round. Without a full fence on both
         // sides
         // each could miss the other's write, and the request would lie there until the next one.
         VarHandle.fullFence();
-        return memory.intAcquire(RingLayout.REQ_PROD) != reqCons;
+        return memory.intAcquire(RingLayout.REQ_PROD) != sweepEnd;
     }
 
     /** Writes a response into the next slot, not visible to the frontend before {@link #push}. */

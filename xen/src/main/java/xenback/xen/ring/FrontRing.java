@@ -96,6 +96,11 @@ public final class FrontRing {
         return true;
     }
 
+    /** How many responses were taken so far; free-running, so that its low bits tell the slot of the next one. */
+    public int consumed() {
+        return rspCons;
+    }
+
     /** Asks to be woken for the next response and looks once more; true: one came meanwhile, sweep again. */
     public boolean rearm() {
         memory.setIntRelease(RingLayout.RSP_EVENT, rspCons + 1);

@@ -7,6 +7,7 @@ import static xenback.xen.bus.XenbusState.CONNECTED;
 import static xenback.xen.bus.XenbusState.INITIALISED;
 import static xenback.xen.bus.XenbusState.INITIALISING;
 import static xenback.xen.bus.XenbusState.INIT_WAIT;
+import static xenback.xen.bus.XenbusState.RECONFIGURED;
 import static xenback.xen.bus.XenbusState.UNKNOWN;
 
 import java.util.ArrayList;
@@ -276,6 +277,11 @@ class BackendMachineTest {
         "UNKNOWN, CONNECTED, true, CLOSED, false",
         "UNKNOWN, CLOSING, true, CLOSED, false",
         "UNKNOWN, INIT_WAIT, false, CLOSED, false",
+        "RECONFIGURING, CONNECTED, true, RECONFIGURED, true",
+        "RECONFIGURING, CLOSING, true, CLOSING, true",
+        "RECONFIGURING, INIT_WAIT, false, INIT_WAIT, false",
+        "CONNECTED, RECONFIGURED, true, CONNECTED, true",
+        "CLOSED, RECONFIGURED, true, CLOSED, false",
     })
     void answersEachFrontendStateByTheTable(
             XenbusState frontend, XenbusState own, boolean connected, XenbusState ownAfter, boolean connectedAfter) {
@@ -530,6 +536,8 @@ class BackendMachineTest {
                     }
                 }
                 case DISCONNECT -> held = held.withConnected(false);
+                case RECONFIGURE -> say(RECONFIGURED);
+                case SAY_CONNECTED -> say(CONNECTED);
                 case MEND -> held = held.withBroken(false);
                 case CLOSE_STORE -> held = held.with(Store.CLOSED);
                 case SAY_CLOSING -> say(CLOSING);

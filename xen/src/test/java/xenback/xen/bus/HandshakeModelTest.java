@@ -222,6 +222,8 @@ class HandshakeModelTest {
                 }
                 case SAY_CLOSING -> backendSays(XenbusState.CLOSING);
                 case SAY_CLOSED -> backendSays(XenbusState.CLOSED);
+                case RECONFIGURE -> backendSays(XenbusState.RECONFIGURED);
+                case SAY_CONNECTED -> backendSays(XenbusState.CONNECTED);
             }
             backendIntent = BackendMachine.Effect.NOTHING;
         }

@@ -1,4 +1,4 @@
-package xenback.block.backend;
+package xenback.xen.event;
 
 import static org.assertj.core.api.Assertions.assertThat;
 

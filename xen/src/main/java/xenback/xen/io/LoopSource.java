@@ -1,7 +1,6 @@
-package xenback.block.backend;
+package xenback.xen.io;
 
 import xenback.xen.XenException;
-import xenback.xen.io.EventLoop;
 
 /** Where a session's queues get their loops from. */
 @FunctionalInterface

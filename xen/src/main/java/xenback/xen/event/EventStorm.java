@@ -1,4 +1,4 @@
-package xenback.block.backend;
+package xenback.xen.event;
 
 import java.util.concurrent.TimeUnit;
 
@@ -7,7 +7,7 @@ import java.util.concurrent.TimeUnit;
  * request that an event tells of may have been found by a look before it. Beyond a number of them in a row the port stays
  * masked for a time that doubles, as Linux' late EOI does it. One request makes up for all. Pure: the caller waits.
  */
-final class EventStorm {
+public final class EventStorm {
     /** In a row, and nothing is held against the guest. */
     static final int PARDONED = 64;
 
@@ -20,7 +20,7 @@ final class EventStorm {
     private int inVain;
 
     /** An event came and no request with it. Returns how many nanoseconds the port stays masked. */
-    long onVainEvent() {
+    public long onVainEvent() {
         if (inVain < PARDONED) {
             inVain++;
             return 0;
@@ -33,7 +33,7 @@ final class EventStorm {
     }
 
     /** There was a request. */
-    void calm() {
+    public void calm() {
         inVain = 0;
     }
 }

@@ -1,0 +1,29 @@
+package xenback.daemon;
+
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.channels.SocketChannel;
+import java.util.List;
+import xenback.net.link.Capture;
+
+/** One capture for a client: the frames of some interfaces as a pcapng file on its socket, until it sends its end. */
+final class CaptureSession {
+    private CaptureSession() {}
+
+    /** Returns when the client asked for the end or is gone; each interface has a link to listen to. */
+    static void run(SocketChannel client, List<NicView> nics) throws IOException {
+        Capture capture =
+                Capture.start(client, nics.stream().map(NicView::interfaceName).toList());
+        try (capture) {
+            for (int i = 0; i < nics.size(); i++) {
+                nics.get(i).link().orElseThrow().attach(capture, i);
+            }
+            ByteBuffer nothing = ByteBuffer.allocate(16);
+            while (client.read(nothing) >= 0) {
+                nothing.clear(); // a client has nothing more to say
+            }
+        } finally {
+            nics.forEach(nic -> nic.link().orElseThrow().detach(capture));
+        }
+    }
+}

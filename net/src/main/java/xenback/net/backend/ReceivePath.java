@@ -1,0 +1,215 @@
+package xenback.net.backend;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import xenback.net.link.VnetHeader;
+import xenback.net.packet.FrameHeaders;
+import xenback.net.packet.Toeplitz;
+import xenback.net.protocol.Netif;
+import xenback.xen.ring.BackRing;
+
+/**
+ * From the link to the guest: frames are taken from the link into buffers, laid out over the guest's receive requests, copied
+ * with one grant copy, and answered. Frames for which the guest has posted no requests wait in their buffers, as many as there
+ * are, then the link keeps the rest; after a time a waiting frame is dropped. The queue's thread; no allocation.
+ */
+final class ReceivePath {
+    private static final int BUFFERS = 64;
+    private static final int BUFFER_BYTES = 65536 + 64;
+
+    private final NetConnection connection;
+    private final BackRing ring;
+    private final NetCounters.Queue counters;
+    private final ReceiveBatch batch;
+    private final MemorySegment buffers;
+
+    // Frames that wait, oldest first, in a ring of buffers.
+    private final int[] lengths = new int[BUFFERS];
+    private final long[] since = new long[BUFFERS];
+    private int firstBuffer;
+    private int waiting;
+
+    // Where the guest's hash sends frames; alone, all are this queue's.
+    private final FrameHeaders headers = new FrameHeaders();
+    private final Toeplitz toeplitz = new Toeplitz();
+    private HashSetting hash = HashSetting.NONE;
+    private List<NetQueue> siblings = List.of();
+    private int self;
+    private @Nullable FrameHandover handover;
+
+    /** The link has no more frames, as far as was seen. */
+    private boolean linkEmpty = true;
+
+    /** Set while the rate limit holds the next frame back: for how long yet. */
+    private long throttledNanos;
+
+    /** The guest has posted too little for the oldest frame. */
+    private boolean starved;
+
+    /** Credit was taken for the oldest frame already: it found no room then. */
+    private boolean paid;
+
+    ReceivePath(NetConnection connection, BackRing ring, NetCounters.Queue counters, Arena arena) {
+        this.connection = connection;
+        this.ring = ring;
+        this.counters = counters;
+        batch = new ReceiveBatch(connection, ring, counters, arena);
+        buffers = arena.allocate((long) BUFFERS * BUFFER_BYTES, 64);
+    }
+
+    /** Has frames handed to the queue that the guest's hash names; {@code all} has this one at {@code number}. */
+    void steer(List<NetQueue> all, int number, FrameHandover mine) {
+        siblings = all;
+        self = number;
+        handover = mine;
+    }
+
+    /** The link has frames. */
+    void onLinkReadable() {
+        linkEmpty = false;
+    }
+
+    /** True if the link has frames, as far as is known, and there is room for them. */
+    boolean linkMayHaveFrames() {
+        return !linkEmpty && waiting < BUFFERS;
+    }
+
+    /** True if the link was found without frames: it is to be waited for. */
+    boolean isLinkEmpty() {
+        return linkEmpty;
+    }
+
+    /** True if a frame waits for the guest to post requests. */
+    boolean isStarved() {
+        return starved;
+    }
+
+    /** For how many nanoseconds the next frame has to wait for the rate limit; 0 if none waits for it. */
+    long throttledNanos() {
+        return throttledNanos;
+    }
+
+    /**
+     * Takes frames and gives them to the guest, as far as both can.
+     *
+     * @return how many frames were done with, or -1 if the ring is broken
+     */
+    int sweep(long nowNanos) {
+        take(nowNanos);
+        throttledNanos = 0;
+        starved = false;
+        if (waiting == 0) {
+            return 0;
+        }
+        if (!ring.beginSweep()) {
+            return -1;
+        }
+        int before = waiting;
+        batch.begin();
+        while (waiting > 0 && deliver(nowNanos)) {
+            drop();
+        }
+        batch.finish();
+        return before - waiting;
+    }
+
+    /** Drops what the guest did not want for long. */
+    void expire(long nowNanos, long drainNanos) {
+        while (waiting > 0 && nowNanos - since[firstBuffer] > drainNanos) {
+            batch.forget();
+            drop();
+            counters.drop(NetDrop.NO_BUFFERS);
+        }
+        starved &= waiting > 0;
+    }
+
+    private void drop() {
+        firstBuffer = firstBuffer + 1 & BUFFERS - 1;
+        waiting--;
+        paid = false;
+    }
+
+    private boolean deliver(long nowNanos) {
+        int length = lengths[firstBuffer];
+        if (!paid) {
+            throttledNanos = connection.policy().toGuest().take(length, nowNanos);
+            if (throttledNanos > 0) {
+                return false;
+            }
+            paid = true;
+        }
+        boolean done = batch.add(buffers, at(firstBuffer), length);
+        starved = !done;
+        return done;
+    }
+
+    private void take(long nowNanos) {
+        takeHanded(nowNanos);
+        HashSetting setting = connection.policy().hash();
+        if (!setting.equals(hash)) {
+            hash = setting;
+            toeplitz.setKey(setting.key());
+        }
+        while (linkMayHaveFrames()) {
+            int buffer = firstBuffer + waiting & BUFFERS - 1;
+            int bytes = connection.link().receive(buffers, at(buffer), BUFFER_BYTES);
+            if (bytes < 0) {
+                linkEmpty = true;
+                return;
+            }
+            int length = bytes - VnetHeader.BYTES;
+            if (length > Netif.MOST_FRAME_BYTES || length < Netif.LEAST_FRAME_BYTES) {
+                counters.drop(NetDrop.BAD_LENGTH);
+            } else if (!connection.policy().wants(destination(at(buffer) + VnetHeader.BYTES))) {
+                counters.drop(NetDrop.FILTERED);
+            } else if (!handOver(at(buffer), bytes)) {
+                keep(buffer, length, nowNanos);
+            }
+        }
+    }
+
+    private void keep(int buffer, int length, long nowNanos) {
+        lengths[buffer] = length;
+        since[buffer] = nowNanos;
+        waiting++;
+    }
+
+    private void takeHanded(long nowNanos) {
+        while (handover != null && waiting < BUFFERS) {
+            int buffer = firstBuffer + waiting & BUFFERS - 1;
+            int bytes = handover.take(buffers, at(buffer));
+            if (bytes < 0) {
+                return;
+            }
+            keep(buffer, bytes - VnetHeader.BYTES, nowNanos);
+        }
+    }
+
+    /** Gives a frame to the queue to which its hash belongs; false if that is this one. */
+    private boolean handOver(long at, int bytes) {
+        if (handover == null || !hash.hashes()) {
+            return false;
+        }
+        headers.parse(buffers, at + VnetHeader.BYTES, bytes - VnetHeader.BYTES);
+        int value = toeplitz.hash(buffers, at + VnetHeader.BYTES, headers, hash.types());
+        int target = toeplitz.type() < 0 ? self : hash.queueOf(value, siblings.size());
+        if (target == self) {
+            return false;
+        }
+        if (!siblings.get(target).hand(buffers, at, bytes)) {
+            counters.drop(NetDrop.QUEUE_FULL);
+        }
+        return true;
+    }
+
+    private long destination(long at) {
+        long high = Short.toUnsignedLong(buffers.get(NetworkOrder.SHORT, at));
+        return high << 32 | Integer.toUnsignedLong(buffers.get(NetworkOrder.INT, at + 2));
+    }
+
+    private static long at(int buffer) {
+        return (long) buffer * BUFFER_BYTES;
+    }
+}

@@ -1,0 +1,2 @@
+/** xnb: the network backend. */
+package xenback.net.backend;

@@ -1,0 +1,2 @@
+/** netif as pure functions on memory, for both ends. */
+package xenback.net.protocol;
