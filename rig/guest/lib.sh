@@ -80,3 +80,38 @@ file_system() {
     (cd /mnt/copy && md5sum -c /tmp/sums) || return 1
     umount /mnt
 }
+
+# network_up [INTERFACE]: an address by DHCP.
+network_up() {
+    net_interface=${1:-eth0}
+    modprobe xen-netfront
+    until_true 30 test -d "/sys/class/net/$net_interface" || return 1
+    ip link set "$net_interface" up || return 1
+    udhcpc -i "$net_interface" -n -q -f -t 10 -T 2 -s /rig/dhcp
+}
+
+# iperf OPTION...: iperf3 against a server that may not have done with the one before: it says so, or is not there for a moment.
+iperf() {
+    iperf_tries=5
+    until iperf3 "$@" >/tmp/iperf.log 2>&1; do
+        cat /tmp/iperf.log
+        iperf_tries=$((iperf_tries - 1))
+        [ $iperf_tries -gt 0 ] && grep -q -E 'server is busy|Connection refused' /tmp/iperf.log || return 1
+        sleep 1
+    done
+}
+
+# fetches URL SUM: the file there has that MD5 sum.
+fetches() {
+    [ "$(wget -q -O - "$1" | md5sum | cut -d' ' -f1)" = "$2" ]
+}
+
+# serves: what it fetched it offers to others, who know the sum too.
+serves() {
+    mkdir -p /tmp/www
+    wget -q -O /tmp/www/file "$1" && httpd -p 80 -h /tmp/www
+}
+
+interface_is_gone() {
+    ! test -d "/sys/class/net/$1"
+}

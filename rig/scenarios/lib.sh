@@ -55,7 +55,7 @@ backend_start() {
         # With its own group, so that a scenario's time-out is not its end; the status is for whoever stops it.
         # shellcheck disable=SC2016
         XENBACK_JAVA_OPTS="-XX:ErrorFile=/out/hs_err.log ${XENBACK_JAVA_OPTS:-}" setsid bash -c '
-            xenback serve --xen host --kind vbd,vbd3 "$@" & echo $! >/run/backend.pid; wait $!; echo $? >/run/backend.status
+            xenback serve --xen host --kind vbd,vbd3,vif "$@" & echo $! >/run/backend.pid; wait $!; echo $? >/run/backend.status
             ' backend "$@" >/out/backend.log 2>&1 </dev/null &
         until_true 60 backend_serves || give_up "xenback did not begin to serve; its log ends: $(tail -n 1 /out/backend.log)"
         note "the backend serves"
@@ -69,7 +69,7 @@ backend_is_there() {
 }
 
 backend_serves() {
-    backend_is_there && grep -q 'serving backend/vbd3' /out/backend.log
+    backend_is_there && grep -q 'serving backend/vif' /out/backend.log
 }
 
 # What the backend has said since the scenario began with it.
@@ -101,7 +101,7 @@ guest_prepare() {
     mkdir -p "$dir/rig"
     cp /source/rig/guest/init "$dir/init"
     chmod 755 "$dir/init"
-    cp /source/rig/guest/lib.sh "$dir/rig/"
+    cp /source/rig/guest/lib.sh /source/rig/guest/dhcp "$dir/rig/"
     cat >"$dir/rig/script"
     # The kernel unpacks archives that follow one another.
     (cd "$dir" && find . -print0 | cpio --quiet -0 -o -H newc) | cat /guest/initramfs.cpio - >"$dir.initrd"
@@ -215,7 +215,7 @@ holdings() {
     echo "descriptors $(find "/proc/$backend/fd" -mindepth 1 | wc -l)"
     echo "mappings-of-grants $(grep -c gntdev "/proc/$backend/maps")"
     echo "event-channels-to-guests $(lsevtchn 0 | grep -c 'Remote Domain [1-9]')"
-    echo "store-nodes $(vbds | wc -l)"
+    echo "store-nodes $( (vbds && vifs) | wc -l)"
 }
 
 # works_as TYPE: what a guest of a type must be able to do with two disks, from its first request to the image afterwards.
