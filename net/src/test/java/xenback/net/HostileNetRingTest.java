@@ -71,6 +71,13 @@ class HostileNetRingTest {
         comesBack();
     }
 
+    /** Also while nothing waits for them, and at once: before the first buffers they are looked for. */
+    @Test
+    void claimsOfImpossibleBuffersCostTheInterfaceWithoutAFrame() throws Exception {
+        guest.claimRx(1000);
+        comesBack();
+    }
+
     @Test
     void believesNothingThatAGuestWritesIntoTheBackendsCounters() throws Exception {
         for (int round = 0; round < 100; round++) {

@@ -201,11 +201,11 @@ final class NetQueue {
         int requests = transmit.sweep(nowNanos);
         int frames = requests < 0 ? 0 : receive.sweep(nowNanos);
         push();
-        if (requests < 0 || frames < 0) {
-            ended = true;
-            if (frames < 0) {
-                transmit.breakRing(NetRule.RING_OVERFLOW, rxRing);
-            }
+        if (frames < 0) {
+            breakReceiveRing();
+        }
+        ended |= requests < 0;
+        if (ended) {
             return;
         }
         if (requests > 0 || frames > 0 && wasStarved) {
@@ -214,6 +214,9 @@ final class NetQueue {
         }
         boolean more = requests > 0 || txRing.rearm();
         more |= awaitBuffers(nowNanos);
+        if (ended) {
+            return;
+        }
         more |= receive.linkMayHaveFrames() && !receive.isStarved() && receive.throttledNanos() == 0;
         if (receive.isLinkEmpty() && !listening) {
             listening = true;
@@ -238,7 +241,8 @@ final class NetQueue {
             return false;
         }
         if (!rxRing.beginSweep()) {
-            return true; // the next sweep says so
+            breakReceiveRing();
+            return false;
         }
         if (stalled && !starved && rxRing.untaken() > 0) {
             stalled = false;
@@ -253,6 +257,11 @@ final class NetQueue {
             pollLater.arm(POLL_FOR_BUFFERS_NANOS);
         }
         return false;
+    }
+
+    private void breakReceiveRing() {
+        ended = true;
+        transmit.breakRing(NetRule.RING_OVERFLOW, rxRing);
     }
 
     private void throttle() {
