@@ -8,6 +8,7 @@ import xenback.fuzz.FuzzInput;
 import xenback.fuzz.FuzzTarget;
 import xenback.fuzz.GuestDirectory;
 import xenback.xen.XenException;
+import xenback.xen.bus.GuestNodes;
 import xenback.xen.store.StorePath;
 
 /**
@@ -139,7 +140,8 @@ public final class NetParametersTarget implements FuzzTarget {
             require(rings.txPort() > 0 && rings.txPort() < 1 << 17, "port " + rings.txPort());
             require(rings.rxPort() > 0 && rings.rxPort() < 1 << 17, "port " + rings.rxPort());
         }
-        require("1".equals(nodes.get("request-rx-copy")), "a frontend without rx-copy");
+        String copy = nodes.get("request-rx-copy");
+        require(copy != null && GuestNodes.number(copy) == 1, "a frontend without rx-copy: " + copy);
         NetifParameters.Receives receives = read.receives();
         require(
                 receives.scatterGather() || !receives.tso4() && !receives.tso6(),
