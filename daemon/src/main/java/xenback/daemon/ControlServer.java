@@ -31,27 +31,30 @@ final class ControlServer implements AutoCloseable {
 
     private final ServerSocketChannel listener;
     private final Path socket;
-    private final Inspector inspector;
     private final Semaphore places = new Semaphore(MOST_CLIENTS);
     private final Set<SocketChannel> clients = ConcurrentHashMap.newKeySet();
 
-    private ControlServer(ServerSocketChannel listener, Path socket, Inspector inspector) {
+    private ControlServer(ServerSocketChannel listener, Path socket) {
         this.listener = listener;
         this.socket = socket;
-        this.inspector = inspector;
     }
 
-    static ControlServer start(Path socket, Serving serving) throws IOException {
+    /** Makes the socket. Who comes before {@link #serve} waits: it is there before anybody is told of a device. */
+    static ControlServer open(Path socket) throws IOException {
         ServerSocketChannel listener = ServerSocketChannel.open(StandardProtocolFamily.UNIX);
         try {
             listener.bind(UnixDomainSocketAddress.of(socket));
-            ControlServer server = new ControlServer(listener, socket, new Inspector(serving));
-            Thread.ofVirtual().name("control").start(server::accept);
-            return server;
+            return new ControlServer(listener, socket);
         } catch (IOException e) {
             listener.close();
             throw e;
         }
+    }
+
+    /** Begins to answer. Once. */
+    void serve(Serving serving) {
+        Inspector inspector = new Inspector(serving);
+        Thread.ofVirtual().name("control").start(() -> accept(inspector));
     }
 
     @Override
@@ -77,13 +80,13 @@ final class ControlServer implements AutoCloseable {
         }
     }
 
-    private void accept() {
+    private void accept(Inspector inspector) {
         try {
             while (true) {
                 places.acquire();
                 SocketChannel client = acceptOne();
                 clients.add(client);
-                Thread.ofVirtual().name("control-client").start(() -> serve(client));
+                Thread.ofVirtual().name("control-client").start(() -> serve(client, inspector));
             }
         } catch (IOException | InterruptedException closed) {
             // The end of serving.
@@ -99,11 +102,11 @@ final class ControlServer implements AutoCloseable {
         }
     }
 
-    private void serve(SocketChannel client) {
+    private void serve(SocketChannel client, Inspector inspector) {
         try (client) {
             List<String> words = Arrays.asList(readLine(client).split("\t", -1));
             try {
-                answer(client, words);
+                answer(client, inspector, words);
             } catch (UserError e) {
                 write(client, e.exitCode().status() + " " + e.getMessage() + "\n");
             }
@@ -115,15 +118,14 @@ final class ControlServer implements AutoCloseable {
         }
     }
 
-    private void answer(SocketChannel client, List<String> words) throws UserError, IOException {
+    private void answer(SocketChannel client, Inspector inspector, List<String> words) throws UserError, IOException {
         List<String> arguments = words.subList(1, words.size());
         switch (words.getFirst()) {
             case "list" -> write(client, "0 \n" + inspector.list(arguments.contains("--json")));
             case "sysctl" -> write(client, "0 \n" + inspector.sysctl(arguments));
             case "capture" -> {
                 List<NicView> nics = inspector.capturable(arguments);
-                write(client, "0 \n");
-                CaptureSession.run(client, nics);
+                CaptureSession.run(client, nics, () -> write(client, "0 \n"));
             }
             default -> throw UserError.usage("unknown request; is it another version that serves?");
         }

@@ -43,9 +43,11 @@ final class Service {
             starting = Thread.currentThread();
             RunDir directory = runDirSource.open();
             runDir = directory;
+            ControlServer opened = ControlServer.open(directory.socket(ControlServer.SOCKET));
+            control = opened;
             Serving started = starter.start(plan.below(directory), directory, announcer);
             serving = started;
-            control = ControlServer.start(directory.socket(ControlServer.SOCKET), started);
+            opened.serve(started);
             ticker = Thread.ofVirtual().name("xenback-status").start(() -> tick(started));
         } finally {
             starting = null;

@@ -76,13 +76,27 @@ public final class Capture implements AutoCloseable {
         return start(file, interfaces, RING_BYTES);
     }
 
+    /** The same, but the file is left alone until {@link #begin}: frames that are put before wait for it. */
+    public static Capture prepare(WritableByteChannel file, List<String> interfaces) {
+        return prepare(file, interfaces, RING_BYTES);
+    }
+
     static Capture start(WritableByteChannel file, List<String> interfaces, int ringBytes) {
+        Capture capture = prepare(file, interfaces, ringBytes);
+        capture.begin();
+        return capture;
+    }
+
+    private static Capture prepare(WritableByteChannel file, List<String> interfaces, int ringBytes) {
         if (interfaces.isEmpty() || interfaces.size() > MOST_INTERFACES) {
             throw new IllegalArgumentException("interfaces: 1 to " + MOST_INTERFACES);
         }
-        Capture capture = new Capture(file, interfaces, ringBytes);
-        capture.writer.start();
-        return capture;
+        return new Capture(file, interfaces, ringBytes);
+    }
+
+    /** Begins to write what {@link #prepare} has prepared. Once. */
+    public void begin() {
+        writer.start();
     }
 
     /**
@@ -135,6 +149,10 @@ public final class Capture implements AutoCloseable {
     @Override
     public void close() throws IOException {
         closing = true;
+        if (writer.getState() == Thread.State.NEW) { // never begun
+            file.close();
+            return;
+        }
         LockSupport.unpark(writer);
         try {
             if (!writer.join(END_PATIENCE)) {
