@@ -119,15 +119,15 @@ class OrderedRequestTest {
         frontend.awaitAnswers();
     }
 
-    /** A pool of 1024 pages holds four of the largest requests; the fifth waits, and the sixth behind it, small as it is. */
+    /** A pool of 1024 pages holds four of 255; the fifth waits, and the sixth behind it, though there is room for its one. */
     @Test
     void aLargeRequestThatWaitsForRoomIsNotOvertaken() throws Exception {
         disk.sizeBytes = 4 << 20;
         frontend.sendTogether(
-                indirect(Blkif.OP_READ, 0, 256, 20),
-                indirect(Blkif.OP_READ, 8, 256, 21),
-                indirect(Blkif.OP_READ, 16, 256, 22),
-                indirect(Blkif.OP_READ, 24, 256, 23),
+                indirect(Blkif.OP_READ, 0, 255, 20),
+                indirect(Blkif.OP_READ, 8, 255, 21),
+                indirect(Blkif.OP_READ, 16, 255, 22),
+                indirect(Blkif.OP_READ, 24, 255, 23),
                 indirect(Blkif.OP_READ, 32, 255, 24),
                 indirect(Blkif.OP_READ, 40, 1, 25));
         Await.until(
