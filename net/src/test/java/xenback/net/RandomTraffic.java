@@ -161,7 +161,7 @@ final class RandomTraffic {
         /** Takes what has come; false if there was nothing. */
         boolean receive() throws IOException {
             boolean any = false;
-            int bytes = out.read(memory, 0, ROOM);
+            int bytes = out.tryRead(memory, 0, ROOM);
             while (bytes > 0) {
                 any = true;
                 byte[] frame = memory.asSlice(VnetHeader.BYTES, bytes - VnetHeader.BYTES)
@@ -172,7 +172,7 @@ final class RandomTraffic {
                             .isZero();
                     take(frame);
                 }
-                bytes = out.read(memory, 0, ROOM);
+                bytes = out.tryRead(memory, 0, ROOM);
             }
             return any;
         }
@@ -260,7 +260,7 @@ final class RandomTraffic {
                             VnetHeader.put(memory, 0, 0);
                             MemorySegment.copy(marker, 0, memory, ValueLayout.JAVA_BYTE, VnetHeader.BYTES, 60);
                             way[0].write(memory, 0, VnetHeader.BYTES + 60);
-                            int bytes = way[1].read(memory, 0, ROOM);
+                            int bytes = way[1].tryRead(memory, 0, ROOM);
                             return bytes == VnetHeader.BYTES + 60
                                     && memory.get(ValueLayout.JAVA_BYTE, VnetHeader.BYTES + 13) == (byte) 0xB5;
                         },

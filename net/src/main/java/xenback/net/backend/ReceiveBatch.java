@@ -2,6 +2,8 @@ package xenback.net.backend;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.lang.invoke.VarHandle;
 import xenback.net.link.VnetHeader;
 import xenback.net.packet.Checksums;
 import xenback.net.packet.FrameHeaders;
@@ -31,16 +33,18 @@ final class ReceiveBatch {
     /** Of a response without a copy of its own: an extra info, or a page that is mapped. */
     private static final int NO_ENTRY = -1;
 
+    /** A whole slot: what is exact and constant costs little even before the optimising compiler has come to it. */
+    private static final VarHandle WORD = ValueLayout.JAVA_LONG.varHandle().withInvokeExactBehavior();
+
     private final NetConnection connection;
     private final NetifParameters.Receives receives;
     private final BackRing ring;
     private final NetCounters.Queue counters;
-    private final MemorySegment slotCopy;
-    private final MemorySegment slot;
+    private final MemorySegment extra;
     private final FrameHeaders headers = new FrameHeaders();
     private final GrantCopyBatch copies = new GrantCopyBatch(Direction.TO_GUEST, COPY_ENTRIES);
 
-    // Responses of the batch, in the ring's order.
+    // Responses of the batch, at the ring's own places, and the copies of each, in the ring's order.
     private final MemorySegment responses;
     private final int[] entries = new int[MOST_RESPONSES];
     private int responseCount;
@@ -64,8 +68,7 @@ final class ReceiveBatch {
         this.ring = ring;
         this.counters = counters;
         receives = connection.receives();
-        slotCopy = arena.allocate(Netif.RX_SLOT_BYTES, 8);
-        slot = arena.allocate(Netif.RX_SLOT_BYTES, 8);
+        extra = arena.allocate(Netif.RX_SLOT_BYTES, 8);
         responses = arena.allocate((long) MOST_RESPONSES * Netif.RX_SLOT_BYTES, 8);
         segments = arena.allocate(SEGMENTS_BYTES, 64);
     }
@@ -198,14 +201,13 @@ final class ReceiveBatch {
         while (done < length) {
             boolean first = done == 0;
             int bytes = Math.min(PAGE_BYTES - headroom, length - done);
-            ring.takeRequest(slotCopy);
-            int entry = copy(NetSlots.rxRequestGref(slotCopy), memory, at + done, bytes);
+            long request = ring.takeWord();
+            int entry = copy(NetSlots.rxRequestGref(request), memory, at + done, bytes);
             done += bytes;
             int flags = (done < length ? Netif.RX_MORE_DATA : 0)
                     | (first ? checksum : 0)
                     | (first && extras ? Netif.RX_EXTRA_INFO : 0);
-            NetSlots.putRxResponse(slot, NetSlots.rxRequestId(slotCopy), headroom, flags, bytes);
-            respond(entry);
+            respond(NetSlots.rxResponse(NetSlots.rxRequestId(request), headroom, flags, bytes), entry);
             if (first && extras) {
                 layOutExtras(hashed, hash);
             }
@@ -216,23 +218,23 @@ final class ReceiveBatch {
 
     private void layOutExtras(boolean hashed, int hash) {
         if (gsoType != 0) {
-            NetSlots.putGso(slot, gsoSize, gsoType, hashed || headroom > 0);
+            NetSlots.putGso(extra, gsoSize, gsoType, hashed || headroom > 0);
             layOutExtra();
         }
         if (headroom > 0) {
-            NetSlots.putXdp(slot, headroom, hashed);
+            NetSlots.putXdp(extra, headroom, hashed);
             layOutExtra();
         }
         if (hashed) {
-            NetSlots.putHash(slot, toeplitz.type(), hash);
+            NetSlots.putHash(extra, toeplitz.type(), hash);
             layOutExtra();
         }
     }
 
     /** The request's grant stays unused: responses keep the requests' places. */
     private void layOutExtra() {
-        ring.takeRequest(slotCopy);
-        respond(NO_ENTRY);
+        ring.takeWord();
+        respond((long) WORD.get(extra, 0L), NO_ENTRY);
     }
 
     /** Has bytes copied into a page of the guest, now if it is mapped. */
@@ -246,27 +248,34 @@ final class ReceiveBatch {
         return copies.add(connection.guestDomid(), gref, headroom, memory, at, bytes);
     }
 
-    private void respond(int entry) {
-        entries[responseCount] = entry;
-        MemorySegment.copy(slot, 0, responses, (long) responseCount * Netif.RX_SLOT_BYTES, Netif.RX_SLOT_BYTES);
-        responseCount++;
+    private void respond(long response, int entry) {
+        WORD.set(responses, place(responseCount), response);
+        entries[responseCount++] = entry;
+    }
+
+    private long place(int response) {
+        return (long) (ring.answered() + response & Netif.SLOTS - 1) * Netif.RX_SLOT_BYTES;
     }
 
     /** Copies and answers what was laid out. */
     void finish() {
-        boolean allCopied = copies.count() == 0 || connection.grants().copy(copies) == 0;
-        for (int i = 0; i < responseCount; i++) {
-            MemorySegment.copy(responses, (long) i * Netif.RX_SLOT_BYTES, slot, 0, Netif.RX_SLOT_BYTES);
-            int status = allCopied || entries[i] == NO_ENTRY ? GrantStatus.OKAY : copies.status(entries[i]);
-            if (status != GrantStatus.OKAY) {
-                counters.drop(NetDrop.BAD_GRANT);
-                NetSlots.putRxStatus(slot, status);
-            }
-            ring.putResponse(slot, Netif.RX_SLOT_BYTES);
+        if (copies.count() > 0 && connection.grants().copy(copies) > 0) {
+            markRefused();
         }
+        ring.putResponses(responses, responseCount);
         copies.clear();
         responseCount = 0;
         segmentsUsed = 0;
+    }
+
+    private void markRefused() {
+        for (int i = 0; i < responseCount; i++) {
+            int status = entries[i] == NO_ENTRY ? GrantStatus.OKAY : copies.status(entries[i]);
+            if (status != GrantStatus.OKAY) {
+                counters.drop(NetDrop.BAD_GRANT);
+                WORD.set(responses, place(i), NetSlots.rxResponse((long) WORD.get(responses, place(i)), status));
+            }
+        }
     }
 
     private static int gsoOf(int vnetType) {

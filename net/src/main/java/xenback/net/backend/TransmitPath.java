@@ -47,8 +47,7 @@ final class TransmitPath {
     private final BackRing ring;
     private final NetCounters.Queue counters;
     private final MemorySegment slots; // private copies, at the ring's own places
-    private final MemorySegment slotCopy;
-    private final MemorySegment response;
+    private final MemorySegment responses; // at the ring's own places
     private final MemorySegment frames;
     private final GrantCopyBatch copies = new GrantCopyBatch(Direction.FROM_GUEST, COPY_ENTRIES);
     private final TxPacket[] packets = new TxPacket[MOST_PACKETS];
@@ -71,8 +70,7 @@ final class TransmitPath {
         this.ring = ring;
         this.counters = counters;
         slots = arena.allocate((long) Netif.SLOTS * Netif.TX_SLOT_BYTES, 8);
-        slotCopy = arena.allocate(Netif.TX_SLOT_BYTES, 8);
-        response = arena.allocate(Netif.TX_SLOT_BYTES, 8);
+        responses = arena.allocate((long) Netif.SLOTS * Netif.TX_SLOT_BYTES, 8);
         frames = arena.allocate(FRAMES_BYTES, ALIGNMENT);
         for (int i = 0; i < MOST_PACKETS; i++) {
             packets[i] = new TxPacket();
@@ -91,9 +89,7 @@ final class TransmitPath {
             return -1;
         }
         int taken = ring.untaken();
-        while (ring.takeRequest(slotCopy)) {
-            MemorySegment.copy(slotCopy, 0, slots, place(ring.taken() - 1), Netif.TX_SLOT_BYTES);
-        }
+        ring.takeRequests(slots);
         throttledNanos = 0;
         while (next != ring.taken() && throttledNanos == 0) {
             NetRule fatal = gather(nowNanos);
@@ -162,6 +158,7 @@ final class TransmitPath {
 
     /** Fetches, sends and answers what was gathered. */
     private void finish() {
+        int answers = 0;
         boolean allCopied = copies.count() == 0 || connection.grants().copy(copies) == 0;
         for (int i = 0; i < packetCount; i++) {
             TxPacket packet = packets[i];
@@ -176,8 +173,10 @@ final class TransmitPath {
             if (rule != NetRule.NONE) {
                 count(rule);
             }
-            answer(packet, i, rule);
+            answer(packet, i, rule, ring.answered() + answers);
+            answers += usedSlots[i];
         }
+        ring.putResponses(responses, answers);
     }
 
     private NetRule changeGroups(TxPacket packet) {
@@ -292,13 +291,14 @@ final class TransmitPath {
      * One response for each slot: the first's, those of its extra infos, then the others'. If pages could not be copied, the
      * slots that name them are errors and the others are not, though the packet is lost.
      */
-    private void answer(TxPacket packet, int index, NetRule rule) {
+    private void answer(TxPacket packet, int index, NetRule rule, int firstAnswer) {
         int first = firstSlots[index];
         int extras = packet.extraCount();
         int entry = firstEntries[index];
         for (int i = 0; i < usedSlots[index]; i++) {
+            long at = place(firstAnswer + i);
             if (i > 0 && i <= extras) {
-                NetSlots.putTxResponse(response, (short) 0, Netif.STATUS_NULL);
+                NetSlots.putTxResponse(responses, at, (short) 0, Netif.STATUS_NULL);
             } else {
                 boolean okay = rule == NetRule.NONE;
                 if (rule == NetRule.BAD_GRANT) {
@@ -307,9 +307,8 @@ final class TransmitPath {
                     entry += copied ? 1 : 0;
                 }
                 short id = NetSlots.txId(slots, place(first + i));
-                NetSlots.putTxResponse(response, id, okay ? Netif.STATUS_OKAY : Netif.STATUS_ERROR);
+                NetSlots.putTxResponse(responses, at, id, okay ? Netif.STATUS_OKAY : Netif.STATUS_ERROR);
             }
-            ring.putResponse(response, Netif.TX_SLOT_BYTES);
         }
     }
 

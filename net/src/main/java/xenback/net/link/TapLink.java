@@ -114,7 +114,7 @@ public final class TapLink implements Link {
     private record Queue(Tap tap, int number) implements LinkQueue {
         @Override
         public int receive(MemorySegment into, long offset, int capacity) {
-            return tap.read(into, offset, capacity);
+            return tap.tryRead(into, offset, capacity);
         }
 
         @Override

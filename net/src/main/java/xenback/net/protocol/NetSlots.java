@@ -36,11 +36,10 @@ public final class NetSlots {
     }
 
     /** Writes a transmit response, and zeroes over what is left of the request (XSA-216). */
-    public static void putTxResponse(MemorySegment slot, short id, short status) {
-        slot.set(SHORT, 0, id);
-        slot.set(SHORT, 2, status);
-        slot.set(INT, 4, 0);
-        slot.set(INT, 8, 0);
+    public static void putTxResponse(MemorySegment slots, long at, short id, short status) {
+        slots.set(INT, at, Short.toUnsignedInt(id) | status << 16);
+        slots.set(INT, at + 4, 0);
+        slots.set(INT, at + 8, 0);
     }
 
     public static short txResponseId(MemorySegment slot) {
@@ -66,12 +65,24 @@ public final class NetSlots {
         return slot.get(INT, 4);
     }
 
-    /** Writes a receive response. */
-    public static void putRxResponse(MemorySegment slot, short id, int offset, int flags, int status) {
-        slot.set(SHORT, 0, id);
-        slot.set(SHORT, 2, (short) offset);
-        slot.set(SHORT, 4, (short) flags);
-        slot.set(SHORT, 6, (short) status);
+    /** Of a receive request, a whole slot as one word. */
+    public static short rxRequestId(long slot) {
+        return (short) slot;
+    }
+
+    /** Of a receive request, a whole slot as one word. */
+    public static int rxRequestGref(long slot) {
+        return (int) (slot >>> 32);
+    }
+
+    /** A receive response, a whole slot as one word. */
+    public static long rxResponse(short id, int offset, int flags, int status) {
+        return Short.toUnsignedLong(id) | (long) offset << 16 | (long) flags << 32 | (long) status << 48;
+    }
+
+    /** The same with another status. */
+    public static long rxResponse(long response, int status) {
+        return response & 0xFFFF_FFFF_FFFFL | (long) status << 48;
     }
 
     public static int rxResponseOffset(MemorySegment slot) {
@@ -94,11 +105,6 @@ public final class NetSlots {
         slot.set(BYTE, 4, (byte) type);
         slot.set(BYTE, 5, (byte) 0);
         slot.set(SHORT, 6, (short) 0);
-    }
-
-    /** Changes the status of a receive response to an error. */
-    public static void putRxStatus(MemorySegment slot, int status) {
-        slot.set(SHORT, 6, (short) status);
     }
 
     /** Writes the extra info of the room that is left in front of the data. */

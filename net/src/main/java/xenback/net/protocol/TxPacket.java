@@ -153,8 +153,9 @@ public final class TxPacket {
 
     private void takeSlot(MemorySegment slots, long at) {
         grefs[slotCount] = slots.get(INT, at);
-        offsets[slotCount] = Short.toUnsignedInt(slots.get(SHORT, at + 4));
-        sizes[slotCount] = Short.toUnsignedInt(slots.get(SHORT, at + 10));
+        int offsetAndFlags = slots.get(INT, at + 4);
+        offsets[slotCount] = offsetAndFlags & 0xFFFF;
+        sizes[slotCount] = slots.get(INT, at + 8) >>> 16;
         slotCount++;
     }
 

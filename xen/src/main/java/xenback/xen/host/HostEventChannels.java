@@ -4,6 +4,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.BitSet;
 import org.jspecify.annotations.Nullable;
 import xenback.xen.Errno;
@@ -37,7 +38,7 @@ final class HostEventChannels implements EventChannels {
     // The loop's: what was read, and the port that is written or notified.
     private final MemorySegment delivered = arena.allocate(4L * PORTS_PER_READ, 4);
     private final MemorySegment argument = arena.allocate(4, 4);
-    private final MemorySegment unmasked = arena.allocate(4L * PORTS_PER_READ, 4);
+    private final MemorySegment[] unmasked = places(arena);
     private final Completion onDelivered = this::onDelivered;
     private @Nullable EventLoop loop;
     private EventLoop.@Nullable TurnEnd onEvent;
@@ -51,6 +52,12 @@ final class HostEventChannels implements EventChannels {
     // Under the lock of this object.
     private final BitSet own = new BitSet();
     private boolean closed;
+
+    private static MemorySegment[] places(Arena arena) {
+        MemorySegment[] places = new MemorySegment[PORTS_PER_READ];
+        Arrays.setAll(places, _ -> arena.allocate(4, 4));
+        return places;
+    }
 
     private HostEventChannels(DeviceFile device) {
         this.device = device;
@@ -106,7 +113,7 @@ final class HostEventChannels implements EventChannels {
     @Override
     public void notifyPort(int port) {
         argument.set(ValueLayout.JAVA_INT, 0, port);
-        device.ioctl(NOTIFY, argument);
+        device.tryIoctl(NOTIFY, argument);
     }
 
     @Override
@@ -130,9 +137,9 @@ final class HostEventChannels implements EventChannels {
             throw new IllegalStateException("nobody listens on these event channels");
         }
         // Each call has its own place until the kernel has surely read it: after as many turns as there are places.
-        long at = 4L * (unmaskedCount++ % PORTS_PER_READ);
-        unmasked.set(ValueLayout.JAVA_INT, at, port);
-        listening.writeDevice(device, unmasked.asSlice(at, 4), 4);
+        MemorySegment place = unmasked[unmaskedCount++ & PORTS_PER_READ - 1];
+        place.set(ValueLayout.JAVA_INT, 0, port);
+        listening.writeDevice(device, place, 4);
     }
 
     @Override

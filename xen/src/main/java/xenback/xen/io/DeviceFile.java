@@ -47,8 +47,8 @@ public final class DeviceFile implements AutoCloseable {
     }
 
     /** An ioctl of the data path. No allocation. */
-    public int ioctl(long request, MemorySegment argument) {
-        return Libc.ioctl(state, fd, request, argument.address());
+    public int tryIoctl(long request, MemorySegment argument) {
+        return Libc.tryIoctl(fd, request, argument.address());
     }
 
     /** An ioctl of the control path. */
@@ -75,10 +75,10 @@ public final class DeviceFile implements AutoCloseable {
         return (int) Libc.write(state, fd, from.address(), bytes);
     }
 
-    /** Reads to a place in memory; -EAGAIN if nothing is there. No allocation. */
-    public int read(MemorySegment into, long offset, int bytes) {
+    /** Reads to a place in memory; -1 if nothing could be read, mostly because nothing is there. No allocation. */
+    public int tryRead(MemorySegment into, long offset, int bytes) {
         long address = into.address() + Objects.checkFromIndexSize(offset, bytes, into.byteSize());
-        return (int) Libc.read(state, fd, address, bytes);
+        return (int) Libc.tryRead(fd, address, bytes);
     }
 
     /** Writes from a place in memory in one call. No allocation. */

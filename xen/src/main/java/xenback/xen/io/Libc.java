@@ -18,7 +18,7 @@ import java.lang.invoke.MethodHandle;
  * <p>A call that captures makes a slice of that segment (SharedUtils.checkCaptureSegment), 40 bytes of heap each time until the
  * optimising compiler has seen it, which a call made once in 256 requests waits for in vain. The calls of the data path are
  * therefore made without; one that failed is made again to learn why, and what the second says stands. Only calls that have done
- * nothing when they fail are made so: never fdatasync, which tells an error once.
+ * nothing when they fail are made so: never fdatasync, which tells an error once. Those called try... never ask for the reason.
  */
 final class Libc {
     private static final Linker LINKER = Linker.nativeLinker();
@@ -51,6 +51,7 @@ final class Libc {
     private static final MethodHandle FCHMOD = bind("fchmod", INT, INT, INT);
     private static final MethodHandle FCNTL = bind("fcntl", INT, 2, INT, INT, LONG);
     private static final MethodHandle IOCTL = bind("ioctl", INT, 2, INT, LONG, LONG);
+    private static final MethodHandle IOCTL_QUICK = bindQuick("ioctl", INT, 2, INT, LONG, LONG);
     private static final MethodHandle STATX = bind("statx", INT, INT, LONG, INT, INT, LONG);
     private static final MethodHandle FSTATFS = bind("fstatfs", INT, INT, LONG);
     private static final MethodHandle EVENTFD = bind("eventfd", INT, INT, INT);
@@ -128,6 +129,15 @@ final class Libc {
         try {
             long value = (long) READ.invokeExact(fd, address, length);
             return value != -1 ? value : result(state, (long) READ_AGAIN.invokeExact(state, fd, address, length));
+        } catch (Throwable e) {
+            throw unexpected(e);
+        }
+    }
+
+    /** What there is to read, or -1 and not why: for whom the reason makes no difference. */
+    static long tryRead(int fd, long address, long length) {
+        try {
+            return (long) READ.invokeExact(fd, address, length);
         } catch (Throwable e) {
             throw unexpected(e);
         }
@@ -224,6 +234,15 @@ final class Libc {
     static int ioctl(MemorySegment state, int fd, long request, long argument) {
         try {
             return result(state, (int) IOCTL.invokeExact(state, fd, request, argument));
+        } catch (Throwable e) {
+            throw unexpected(e);
+        }
+    }
+
+    /** What ioctl returns, -1 without a reason: for whom the reason makes no difference. */
+    static int tryIoctl(int fd, long request, long argument) {
+        try {
+            return (int) IOCTL_QUICK.invokeExact(fd, request, argument);
         } catch (Throwable e) {
             throw unexpected(e);
         }

@@ -13,7 +13,7 @@ import xenback.xen.XenException;
  * written in one call, behind a virtio_net_hdr of {@link #HEADER_BYTES} that tells of blank checksums and large TCP frames
  * (linux/if_tun.h, IFF_VNET_HDR), so that both survive on their way through the kernel.
  *
- * <p>{@link #read} and {@link #write} belong to one thread at a time; the rest may be called by any thread and allocates.
+ * <p>{@link #tryRead} and {@link #write} belong to one thread at a time; the rest may be called by any thread and allocates.
  */
 public final class Tap implements AutoCloseable {
     /** Bytes of the virtio_net_hdr in front of each frame. */
@@ -138,9 +138,9 @@ public final class Tap implements AutoCloseable {
         return file.fd();
     }
 
-    /** Reads a frame with its header; -EAGAIN if there is none. No allocation. */
-    public int read(MemorySegment into, long offset, int capacity) {
-        return file.read(into, offset, capacity);
+    /** Reads a frame with its header; -1 if there is none. No allocation. */
+    public int tryRead(MemorySegment into, long offset, int capacity) {
+        return file.tryRead(into, offset, capacity);
     }
 
     /** Writes a frame with its header, or returns a negative errno: -EIO while the interface is down. No allocation. */

@@ -7,8 +7,8 @@ import java.lang.invoke.VarHandle;
  * The backend's end of a shared ring: takes requests, gives responses. One thread. The other end is hostile: whatever it
  * writes into the pages, no call here throws, loops without end or touches memory outside of the ring.
  *
- * <p>Use per sweep: {@link #beginSweep}, then {@link #takeRequest} while it answers true, and at the end
- * {@link #rearm}. Responses: {@link #putResponse} any number of times, then {@link #push} once.
+ * <p>Use per sweep: {@link #beginSweep}, then {@link #takeRequest} while it answers true or {@link #takeRequests}, and at the
+ * end {@link #rearm}. Responses: {@link #putResponse} or {@link #putResponses} any number of times, then {@link #push} once.
  */
 public final class BackRing {
     private final SharedMemory memory;
@@ -116,6 +116,28 @@ public final class BackRing {
     }
 
     /**
+     * Takes all requests of the sweep by copying their slots, each byte once, at most two pieces of memory.
+     *
+     * @param mirror as many slots as the ring has; gets each at the place that it has in the ring
+     */
+    public void takeRequests(MemorySegment mirror) {
+        while (reqCons != sweepEnd) {
+            int count = Math.min(sweepEnd - reqCons, slotsToTheEnd(reqCons));
+            memory.copyOut(slotAt(reqCons), mirror, mirrored(reqCons), count * slotBytes);
+            reqCons += count;
+        }
+    }
+
+    /**
+     * Takes the next request of the sweep where slots have eight bytes; there must be one.
+     *
+     * @return the slot, its first byte lowest, read at once
+     */
+    public long takeWord() {
+        return memory.word(slotAt(reqCons++));
+    }
+
+    /**
      * Asks to be woken for the next request after those of this sweep, taken or not, and looks once more.
      *
      * @return true if a request came meanwhile: sweep again, for no event may come for it
@@ -133,6 +155,25 @@ public final class BackRing {
     public void putResponse(MemorySegment response, int bytes) {
         memory.copyIn(response, 0, slotAt(rspProdPrivate), bytes);
         rspProdPrivate++;
+    }
+
+    /** Responses written so far, pushed or not; free-running, so that its low bits tell the slot of the next one. */
+    public int answered() {
+        return rspProdPrivate;
+    }
+
+    /**
+     * Writes the next responses, not visible to the frontend before {@link #push}.
+     *
+     * @param mirror as many slots as the ring has, with the responses at the places that they get in the ring
+     */
+    public void putResponses(MemorySegment mirror, int count) {
+        for (int left = count; left > 0; ) {
+            int piece = Math.min(left, slotsToTheEnd(rspProdPrivate));
+            memory.copyIn(mirror, mirrored(rspProdPrivate), slotAt(rspProdPrivate), piece * slotBytes);
+            rspProdPrivate += piece;
+            left -= piece;
+        }
     }
 
     /**
@@ -164,6 +205,14 @@ public final class BackRing {
     }
 
     private long slotAt(int index) {
-        return RingLayout.SLOTS + (long) (index & slots - 1) * slotBytes;
+        return RingLayout.SLOTS + mirrored(index);
+    }
+
+    private long mirrored(int index) {
+        return (long) (index & slots - 1) * slotBytes;
+    }
+
+    private int slotsToTheEnd(int index) {
+        return slots - (index & slots - 1);
     }
 }

@@ -11,6 +11,7 @@ import java.lang.invoke.VarHandle;
  */
 class SharedMemory {
     private static final VarHandle INT = ValueLayout.JAVA_INT.varHandle().withInvokeExactBehavior();
+    private static final VarHandle LONG = ValueLayout.JAVA_LONG.varHandle().withInvokeExactBehavior();
 
     private final MemorySegment pages;
 
@@ -28,12 +29,17 @@ class SharedMemory {
         INT.setRelease(pages, at, value);
     }
 
-    /** Copies a slot out, each byte once. */
+    /** Reads a slot of eight bytes, at once. */
+    long word(long at) {
+        return (long) LONG.get(pages, at);
+    }
+
+    /** Copies slots out, each byte once. */
     void copyOut(long at, MemorySegment target, long targetOffset, int bytes) {
         MemorySegment.copy(pages, at, target, targetOffset, bytes);
     }
 
-    /** Copies a slot in. */
+    /** Copies slots in. */
     void copyIn(MemorySegment source, long sourceOffset, long at, int bytes) {
         MemorySegment.copy(source, sourceOffset, pages, at, bytes);
     }

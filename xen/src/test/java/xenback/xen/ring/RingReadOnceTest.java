@@ -48,6 +48,28 @@ class RingReadOnceTest {
     }
 
     @Test
+    void readsEachByteOnceWhenAllAreTakenAtOnce() {
+        assertThat(back.beginSweep()).isTrue();
+        back.takeRequests(arena.allocate((long) back.slots() * SLOT_BYTES, 8));
+        int end = (int) RingLayout.SLOTS + 64 * SLOT_BYTES;
+        for (int at = (int) RingLayout.SLOTS; at < memory.reads.length; at++) {
+            assertThat(memory.reads[at]).as("byte %d", at).isEqualTo(at < end ? 1 : 0);
+        }
+    }
+
+    @Test
+    void readsAWordAtOnce() {
+        BackRing words = new BackRing(memory, 8, 0, 0);
+        memory.setIntRelease(RingLayout.REQ_PROD, 2);
+        assertThat(words.beginSweep()).isTrue();
+        words.takeWord();
+        words.takeWord();
+        for (int at = (int) RingLayout.SLOTS; at < memory.reads.length; at++) {
+            assertThat(memory.reads[at]).as("byte %d", at).isEqualTo(at < RingLayout.SLOTS + 16 ? 1 : 0);
+        }
+    }
+
+    @Test
     void readsEachCounterOncePerStep() {
         back.beginSweep();
         assertThat(memory.readsOf(RingLayout.REQ_PROD)).isOne();
@@ -103,6 +125,14 @@ class RingReadOnceTest {
         int intAcquire(long at) {
             reads[(int) at]++;
             return super.intAcquire(at);
+        }
+
+        @Override
+        long word(long at) {
+            for (int i = 0; i < 8; i++) {
+                reads[(int) at + i]++;
+            }
+            return super.word(at);
         }
 
         @Override
