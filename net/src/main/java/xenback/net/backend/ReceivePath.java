@@ -18,6 +18,10 @@ import xenback.xen.ring.BackRing;
 final class ReceivePath {
     private static final int BUFFERS = 64;
     private static final int BUFFER_BYTES = 65536 + 64;
+    private static final int PAGE_BYTES = 4096;
+
+    /** From one buffer to the next, see {@link #at}. */
+    private static final int STRIDE_BYTES = 17 * PAGE_BYTES;
 
     private final NetConnection connection;
     private final BackRing ring;
@@ -56,7 +60,7 @@ final class ReceivePath {
         this.ring = ring;
         this.counters = counters;
         batch = new ReceiveBatch(connection, ring, counters, arena);
-        buffers = arena.allocate((long) BUFFERS * BUFFER_BYTES, 64);
+        buffers = arena.allocate(PAGE_BYTES + (long) BUFFERS * STRIDE_BYTES, PAGE_BYTES);
     }
 
     /** Has frames handed to the queue that the guest's hash names; {@code all} has this one at {@code number}. */
@@ -209,7 +213,11 @@ final class ReceivePath {
         return high << 32 | Integer.toUnsignedLong(buffers.get(NetworkOrder.INT, at + 2));
     }
 
+    /**
+     * Where a buffer's header is. The frame behind it begins a page, as it does in the guest's pages: a copy that crosses a
+     * page of ours is two for Linux and Xen.
+     */
     private static long at(int buffer) {
-        return (long) buffer * BUFFER_BYTES;
+        return PAGE_BYTES - VnetHeader.BYTES + (long) buffer * STRIDE_BYTES;
     }
 }

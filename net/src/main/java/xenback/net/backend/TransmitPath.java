@@ -31,8 +31,10 @@ final class TransmitPath {
     /** Of frames fetched together: stays in the second-level cache, and holds the largest one many times over. */
     private static final int FRAMES_BYTES = 512 * 1024;
 
-    /** A header in front, and a start at a multiple of 8 (see VnetHeader). */
+    /** Where frames begin at least, with a header in front. */
     private static final int ALIGNMENT = 64;
+
+    private static final int PAGE_BYTES = 4096;
 
     /** As Linux' tcp_min_snd_mss. */
     private static final int LEAST_SEGMENT_BYTES = 48;
@@ -71,7 +73,7 @@ final class TransmitPath {
         this.counters = counters;
         slots = arena.allocate((long) Netif.SLOTS * Netif.TX_SLOT_BYTES, 8);
         responses = arena.allocate((long) Netif.SLOTS * Netif.TX_SLOT_BYTES, 8);
-        frames = arena.allocate(FRAMES_BYTES, ALIGNMENT);
+        frames = arena.allocate(FRAMES_BYTES, PAGE_BYTES);
         for (int i = 0; i < MOST_PACKETS; i++) {
             packets[i] = new TxPacket();
         }
@@ -115,7 +117,7 @@ final class TransmitPath {
         copies.clear();
         while (packetCount < MOST_PACKETS
                 && copies.capacity() - copies.count() >= TxPacket.MOST_SLOTS
-                && FRAMES_BYTES - framesUsed >= Netif.MOST_FRAME_BYTES + 2 * ALIGNMENT
+                && FRAMES_BYTES - framesUsed >= Netif.MOST_FRAME_BYTES + PAGE_BYTES + 2 * ALIGNMENT
                 && next != ring.taken()) {
             TxPacket packet = packets[packetCount];
             int used = packet.gather(slots, next, ring.taken() - next);
@@ -139,8 +141,9 @@ final class TransmitPath {
     }
 
     private void addCopies(TxPacket packet) {
-        places[packetCount] = framesUsed + VnetHeader.BYTES;
-        long at = places[packetCount];
+        int first = firstByte(packet);
+        places[packetCount] = first;
+        long at = first;
         StagedGrants staged = connection.staged();
         for (int i = 0; i < packet.slotCount(); i++) {
             int gref = packet.gref(i);
@@ -153,7 +156,16 @@ final class TransmitPath {
             }
             at += bytes;
         }
-        framesUsed += VnetHeader.BYTES + packet.size() + ALIGNMENT - 1 & -ALIGNMENT;
+        framesUsed = first + packet.size() + ALIGNMENT - 1 & -ALIGNMENT;
+    }
+
+    /**
+     * Where the next packet's first byte goes. A copy that crosses a page of ours is two for Linux and Xen, so the second slot
+     * lies in its page as it does in the guest's; the others mostly follow from that, since frontends split at pages.
+     */
+    private int firstByte(TxPacket packet) {
+        int first = framesUsed + VnetHeader.BYTES;
+        return packet.slotCount() == 1 ? first : first + (packet.offset(1) - first - packet.size(0) & PAGE_BYTES - 1);
     }
 
     /** Fetches, sends and answers what was gathered. */
