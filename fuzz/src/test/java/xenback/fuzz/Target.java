@@ -1,8 +1,8 @@
 package xenback.fuzz;
 
 import java.util.Locale;
-import xenback.block.RingTarget;
 import xenback.block.backend.ParametersTarget;
+import xenback.block.backend.RingTarget;
 import xenback.block.nbd.NbdHandshakeTarget;
 import xenback.block.nbd.NbdWireTarget;
 import xenback.block.protocol.RequestTarget;

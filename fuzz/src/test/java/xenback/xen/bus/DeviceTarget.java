@@ -16,7 +16,7 @@ import xenback.xen.XenException;
 /**
  * Any values, at any time, in the nodes by which a device lives: the driver's calls stay in order, the backend writes
  * nothing outside of its directory and never a state that is none, and when guest and toolstack are honest again the device
- * connects and goes.
+ * connects, or leaves, or is replaced, one of them for each input.
  */
 public final class DeviceTarget implements FuzzTarget {
     private static final String ERROR = "/local/domain/0/error";
@@ -57,6 +57,7 @@ public final class DeviceTarget implements FuzzTarget {
             }
         });
         world.attach();
+        int end = in.below(3);
         boolean honestToolstack = true;
         for (int i = 0; i < MOST_STEPS && in.more(); i++) {
             int before = world.store.calls();
@@ -68,14 +69,16 @@ public final class DeviceTarget implements FuzzTarget {
         GUEST_NODES.forEach(node -> world.store.allowReading(FRONTEND + "/" + node));
         world.driver.connects = true;
         world.driver.storeTaken = false;
-        if (honestToolstack) {
+        if (end == 0 && honestToolstack) {
             reboot(world);
+            world.connect("4711");
+            require(world.driver.last().ring.equals("4711"), "connected to ring " + world.driver.last().ring);
+        } else if (end == 1 && honestToolstack) {
+            world.pass(LONGEST_REST_NANOS);
+            leave(world);
         } else {
             replace(world);
         }
-        world.connect("4711");
-        require(world.driver.last().ring.equals("4711"), "connected to ring " + world.driver.last().ring);
-        leave(world);
         world.close();
         require(fault.isEmpty(), fault);
         log.check();
@@ -177,7 +180,9 @@ public final class DeviceTarget implements FuzzTarget {
         String value = world.model.value(path).orElse("");
         note(value.length() <= MOST_WRITTEN && value.chars().noneMatch(Character::isISOControl), path + " = " + value);
         boolean isState = path.equals(BACKEND + "/state");
-        note(!isState || "2456".contains(value) && value.length() == 1, "the backend wrote state " + value);
+        note(!isState || "24568".contains(value) && value.length() == 1, "the backend wrote state " + value);
+        boolean reconfigured = isState && value.equals("8");
+        note(!reconfigured || "4".equals(before.get(path)), "the backend wrote state 8 after " + before.get(path));
     }
 
     private void note(boolean good, String what) {
@@ -205,6 +210,7 @@ public final class DeviceTarget implements FuzzTarget {
         world.pass(LONGEST_REST_NANOS);
         requireNothingIsLeft(world);
         world.attach();
+        require(world.state().equals("2"), "not at 2 for a new device, but at " + world.state());
     }
 
     private static void leave(ModelBus world) throws XenException {

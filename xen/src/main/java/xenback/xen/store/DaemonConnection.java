@@ -43,10 +43,10 @@ final class DaemonConnection {
     private final AtomicInteger lastRequestId = new AtomicInteger();
     private volatile boolean lost;
 
-    DaemonConnection(StoreTransport transport, Listener listener) {
+    DaemonConnection(StoreTransport transport, Listener listener, StoreClient.Threads threads) {
         this.transport = transport;
         this.listener = listener;
-        reader = Thread.ofPlatform().daemon().name("xenstore-reader").unstarted(this::read);
+        reader = threads.make("xenstore-reader", this::read);
     }
 
     void start() {

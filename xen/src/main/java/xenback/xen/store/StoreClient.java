@@ -30,8 +30,20 @@ public final class StoreClient extends StoreVerbs implements XenStore {
     private static final long LONGEST_RETRY_MILLIS = 5_000;
     private static final int MAX_SPECIAL_NAME = 64;
 
+    /** How a client gets its threads. */
+    @FunctionalInterface
+    interface Threads {
+        /** A transport may hold its thread in the kernel, so these are platform threads. */
+        Threads DAEMONS =
+                (name, body) -> Thread.ofPlatform().daemon().name(name).unstarted(body);
+
+        /** Makes a thread that the client starts, and that never keeps the program running. */
+        Thread make(String name, Runnable body);
+    }
+
     private final StoreTransport.Opener opener;
-    private final WatchDispatcher dispatcher = new WatchDispatcher();
+    private final Threads threads;
+    private final WatchDispatcher dispatcher;
     private final Map<String, ClientWatch> watches = new ConcurrentHashMap<>(); // by token
     private final AtomicLong lastToken = new AtomicLong();
     private final CountDownLatch closed = new CountDownLatch(1);
@@ -43,9 +55,11 @@ public final class StoreClient extends StoreVerbs implements XenStore {
     private final ReentrantLock lifeLock = new ReentrantLock();
     private boolean reconnecting; // guarded by lifeLock
 
-    private StoreClient(StoreTransport.Opener opener) throws IOException {
+    private StoreClient(StoreTransport.Opener opener, Threads threads) throws IOException {
         this.opener = opener;
-        connection = new DaemonConnection(opener.open(), fromDaemon);
+        this.threads = threads;
+        dispatcher = new WatchDispatcher(threads);
+        connection = new DaemonConnection(opener.open(), fromDaemon, threads);
     }
 
     /**
@@ -75,7 +89,11 @@ public final class StoreClient extends StoreVerbs implements XenStore {
     }
 
     static StoreClient open(StoreTransport.Opener opener) throws IOException {
-        StoreClient client = new StoreClient(opener);
+        return open(opener, Threads.DAEMONS);
+    }
+
+    static StoreClient open(StoreTransport.Opener opener, Threads threads) throws IOException {
+        StoreClient client = new StoreClient(opener, threads);
         client.dispatcher.start();
         client.connection.start();
         return client;
@@ -244,7 +262,7 @@ public final class StoreClient extends StoreVerbs implements XenStore {
     private boolean reconnect() {
         DaemonConnection fresh;
         try {
-            fresh = new DaemonConnection(opener.open(), fromDaemon);
+            fresh = new DaemonConnection(opener.open(), fromDaemon, threads);
         } catch (IOException e) {
             return false;
         }

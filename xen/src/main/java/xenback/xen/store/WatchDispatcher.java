@@ -20,8 +20,8 @@ final class WatchDispatcher {
     private @Nullable ClientWatch running;
     private boolean closed;
 
-    WatchDispatcher() {
-        thread = Thread.ofPlatform().daemon().name("xenstore-watches").unstarted(this::run);
+    WatchDispatcher(StoreClient.Threads threads) {
+        thread = threads.make("xenstore-watches", this::run);
     }
 
     void start() {

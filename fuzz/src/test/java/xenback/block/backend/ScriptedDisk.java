@@ -1,10 +1,9 @@
-package xenback.block;
+package xenback.block.backend;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayDeque;
 import java.util.Deque;
-import java.util.concurrent.atomic.AtomicReference;
 import xenback.block.disk.Disk;
 import xenback.block.disk.DiskQueue;
 import xenback.xen.io.Completion;
@@ -19,16 +18,19 @@ import xenback.xen.io.ScatterList;
 final class ScriptedDisk implements Disk {
     static final int SIZE_BYTES = 1 << 20;
 
-    final AtomicReference<String> fault = new AtomicReference<>("");
-    volatile int result;
+    String fault = "";
+    int result;
     private final boolean grantedPages;
+    private final Runnable onStart;
     private final MemorySegment contents = Arena.ofAuto().allocate(SIZE_BYTES, 4096);
-    private volatile boolean holding;
-    private volatile boolean reverse;
-    private volatile Queue queue;
+    private boolean holding;
+    private boolean reverse;
+    private Queue queue;
 
-    ScriptedDisk(boolean grantedPages) {
+    /** @param onStart called before each operation is taken up */
+    ScriptedDisk(boolean grantedPages, Runnable onStart) {
         this.grantedPages = grantedPages;
+        this.onStart = onStart;
     }
 
     void hold() {
@@ -164,6 +166,7 @@ final class ScriptedDisk implements Disk {
         }
 
         private void start(Operation operation, long lengthBytes) {
+            onStart.run();
             boolean inside = operation.offset() >= 0
                     && lengthBytes > 0
                     && lengthBytes <= SIZE_BYTES
@@ -171,7 +174,7 @@ final class ScriptedDisk implements Disk {
                     && (operation.offset() & 511) == 0
                     && (lengthBytes & 511) == 0;
             if (!inside) {
-                fault.compareAndSet("", operation + " of " + lengthBytes + " bytes");
+                fault = operation + " of " + lengthBytes + " bytes";
             }
             started.add(operation);
             loop.atTurnEnd(turnEnd);
@@ -201,7 +204,7 @@ final class ScriptedDisk implements Disk {
         }
 
         private int perform(Operation operation) {
-            if (result == 0 && fault.get().isEmpty() && operation.kind() != Kind.OTHER) {
+            if (result == 0 && fault.isEmpty() && operation.kind() != Kind.OTHER) {
                 ScatterList list = operation.list();
                 if (operation.kind() == Kind.READ) {
                     list.copyIn(0, contents, operation.offset(), list.totalBytes());
@@ -215,7 +218,7 @@ final class ScriptedDisk implements Disk {
         @Override
         public void close() {
             if (!started.isEmpty()) {
-                fault.compareAndSet("", "closed with operations under way");
+                fault = "closed with operations under way";
             }
         }
     }
