@@ -3,6 +3,7 @@ package xenback.block;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.lang.invoke.VarHandle;
 import xenback.block.protocol.Abi;
 import xenback.block.protocol.BlkifRequest;
 import xenback.xen.XenException;
@@ -19,6 +20,7 @@ public class HostileRing implements AutoCloseable {
     public static final int PAYLOAD_PAGES = 32;
 
     private static final long REQ_PROD = 0;
+    private static final long REQ_EVENT = 4;
     private static final long RSP_PROD = 8;
     private static final long RSP_EVENT = 12;
     private static final long SLOTS_AT = 64;
@@ -54,7 +56,7 @@ public class HostileRing implements AutoCloseable {
             guest.grant(grefs[i], 0, pages.firstFrame() + i, false);
         }
         reqProd = 0;
-        ring().set(ValueLayout.JAVA_INT, 4, 1);
+        ring().set(ValueLayout.JAVA_INT, REQ_EVENT, 1);
         ring().set(ValueLayout.JAVA_INT, RSP_EVENT, 1);
     }
 
@@ -143,6 +145,39 @@ public class HostileRing implements AutoCloseable {
     public void send(BlkifRequest request) {
         request.encode(slotBytes, abi.layout(), vdev);
         send(slotBytes);
+    }
+
+    /**
+     * Puts a request into the next slot, and sends an event only if the backend asked for one, as an honest frontend does
+     * (io/ring.h, RING_PUSH_REQUESTS_AND_CHECK_NOTIFY). Returns whether it did.
+     */
+    public boolean sendAsAgreed(BlkifRequest request) {
+        request.encode(slotBytes, abi.layout(), vdev);
+        return publishAsAgreed();
+    }
+
+    /** The same for an indirect request, whose descriptors go into a payload page. */
+    public boolean sendAsAgreed(BlkifRequest request, int descriptorPage) {
+        int[] descriptorGrefs = {gref(descriptorPage)};
+        request.encodeIndirect(slotBytes, abi.layout(), vdev, page(descriptorPage), 0, descriptorGrefs, 0);
+        return publishAsAgreed();
+    }
+
+    private boolean publishAsAgreed() {
+        slot(reqProd).copyFrom(slotBytes.asSlice(0, abi.layout().requestBytes()));
+        reqProd++;
+        ring().set(ValueLayout.JAVA_INT, REQ_PROD, reqProd);
+        VarHandle.fullFence(); // the counter is seen before the backend's wish is read
+        boolean wanted = reqEvent() == reqProd;
+        if (wanted) {
+            notifyBackend();
+        }
+        return wanted;
+    }
+
+    /** The request for which the backend wants an event. */
+    public int reqEvent() {
+        return ring().get(ValueLayout.JAVA_INT, REQ_EVENT);
     }
 
     /** Puts several requests into the next slots and publishes them at once. */

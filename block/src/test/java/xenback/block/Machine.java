@@ -8,6 +8,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.SequencedMap;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.function.UnaryOperator;
 import xenback.block.backend.BlockBackend;
 import xenback.block.backend.BlockEvent;
 import xenback.block.backend.BlockOptions;
@@ -15,6 +16,7 @@ import xenback.block.disk.DiskSource;
 import xenback.block.frontend.Xbd;
 import xenback.block.frontend.XbdOptions;
 import xenback.block.protocol.Abi;
+import xenback.xen.Xen;
 import xenback.xen.XenException;
 import xenback.xen.embedded.Domain;
 import xenback.xen.embedded.EmbeddedXen;
@@ -34,6 +36,7 @@ public final class Machine implements AutoCloseable {
     private final LoopSource backendLoops;
     private final List<EventLoop> loops = new ArrayList<>();
     private final List<Xbd> xbds = new ArrayList<>();
+    private final Xen backendXen;
     private BlockBackend backend;
 
     public Machine(Path dir, EventLoop.Engine engine) throws XenException {
@@ -50,17 +53,30 @@ public final class Machine implements AutoCloseable {
 
     public Machine(Path dir, EventLoop.Engine engine, BlockOptions options, DiskSource disks, LoopSource backendLoops)
             throws XenException {
+        this(dir, engine, options, disks, backendLoops, port -> port);
+    }
+
+    /** @param port what the backend gets in the place of domain 0's own port */
+    public Machine(
+            Path dir,
+            EventLoop.Engine engine,
+            BlockOptions options,
+            DiskSource disks,
+            LoopSource backendLoops,
+            UnaryOperator<Xen> port)
+            throws XenException {
         this.disks = disks;
         this.backendLoops = backendLoops;
         this.engine = engine;
         this.options = options;
         xen = EmbeddedXen.start(dir.resolve("run"));
         toolstack = new Toolstack(xen.domain0().store());
+        backendXen = port.apply(xen.domain0());
         backend = startBackend();
     }
 
     private BlockBackend startBackend() throws XenException {
-        return BlockBackend.start(xen.domain0(), BlockBackend.KIND, options, backendLoops, disks, events::add);
+        return BlockBackend.start(backendXen, BlockBackend.KIND, options, backendLoops, disks, events::add);
     }
 
     public BlockBackend backend() {

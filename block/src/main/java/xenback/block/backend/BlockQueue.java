@@ -250,8 +250,9 @@ final class BlockQueue {
         if (parkedCount > 0 || barrier != NONE) {
             return; // an answer sweeps again
         }
-        if (taken > 0 || ring.rearm()) {
-            // What was started may be done by the next turn, and more may have come; only a look in vain asks for an
+        if (taken > 0 || ring.untaken() > 0 || ring.rearm()) {
+            // What found room at last may have used up the burst, so that the rest of the ring was not taken. What was
+            // started may be done by the next turn, and more may have come; only a look in vain asks for an
             // event.
             if (taken > 0) {
                 eventUnanswered = false;
