@@ -23,6 +23,12 @@ final class ReceivePath {
     /** From one buffer to the next, see {@link #at}. */
     private static final int STRIDE_BYTES = 17 * PAGE_BYTES;
 
+    /**
+     * Frames taken from the link in a sweep, wanted or not: whoever floods a guest with what it does not want must not keep the
+     * loop from what the guest sends.
+     */
+    private static final int MOST_FRAMES = 256;
+
     private final NetConnection connection;
     private final BackRing ring;
     private final NetCounters.Queue counters;
@@ -156,7 +162,7 @@ final class ReceivePath {
             hash = setting;
             toeplitz.setKey(setting.key());
         }
-        while (linkMayHaveFrames()) {
+        for (int left = MOST_FRAMES; left > 0 && linkMayHaveFrames(); left--) {
             int buffer = firstBuffer + waiting & BUFFERS - 1;
             int bytes = connection.link().receive(buffers, at(buffer), BUFFER_BYTES);
             if (bytes < 0) {
