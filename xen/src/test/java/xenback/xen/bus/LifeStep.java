@@ -53,8 +53,8 @@ sealed interface LifeStep {
 
     record GuestCrashes() implements LifeStep {}
 
-    /** Resume on the same host: new rings, and 3. */
-    record GuestRenews() implements LifeStep {}
+    /** Resume on the same host: new rings, and 3, or 4 at once as Linux' netfront does. */
+    record GuestRenews(String state) implements LifeStep {}
 
     /** Its state node gets any text. */
     record GuestSays(String state) implements LifeStep {}
@@ -76,6 +76,9 @@ sealed interface LifeStep {
     record ImageIsTaken(boolean taken) implements LifeStep {}
 
     record ImageGrows() implements LifeStep {}
+
+    /** What is of one kind of device only. */
+    record OfDevice(LifeDevice.Step step) implements LifeStep {}
 
     // The store.
 
@@ -113,6 +116,11 @@ sealed interface LifeStep {
         };
     }
 
+    /** A step as it is, or one of three times between two calls of the backend to the store. */
+    static LifeStep perhapsAmid(Random random, LifeStep step) {
+        return random.nextInt(3) == 0 ? new Amid(Program.BACKEND, 1 + random.nextInt(30), step) : step;
+    }
+
     /** Of those who are not that program, but for its store client, which has a thread of its own. */
     private static LifeStep amid(Random random, Program of) {
         LifeStep step = switch (random.nextInt(of == Program.BACKEND ? 6 : 4)) {
@@ -140,7 +148,7 @@ sealed interface LifeStep {
         return switch (random.nextInt(10)) {
             case 0, 1 -> new GuestBoots();
             case 2 -> new GuestCrashes();
-            case 3 -> new GuestRenews();
+            case 3 -> new GuestRenews(random.nextBoolean() ? "3" : "4");
             case 4, 5, 6 -> new GuestSays(pick(random, STATES));
             case 7 -> new GuestRemovesItsNodes();
             case 8 -> new GuestHidesItsState(random.nextBoolean());

@@ -7,6 +7,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.TreeMap;
 import xenback.xen.Errno;
 import xenback.xen.XenException;
 import xenback.xen.bus.BackendMachine.Held;
@@ -20,8 +21,6 @@ import xenback.xen.store.StorePath;
  * devices of both ends are the real ones; their threads take turns when a step says so, and their watches wait for theirs.
  */
 final class LifeWorld {
-    private static final String BACKEND = "/local/domain/0/backend/vbd/1/51712";
-    private static final String FRONTEND = "/local/domain/1/device/vbd/51712";
     private static final String ERRORS = "/local/domain/0/error";
     private static final long MILLI = 1_000_000;
     private static final long DWELL_NANOS = 1000 * MILLI;
@@ -32,17 +31,18 @@ final class LifeWorld {
     /** Longer than the store is left alone after refusals (32 s) and every dwell after it, in seconds. */
     private static final int[] PATIENCE_SECONDS = {1, 1, 32, 1, 1, 32, 1, 1, 1};
 
+    private final LifeDevice kind;
+    private final LifeNodes nodes;
     private final List<String> faults = new ArrayList<>();
     private final SteppedPace.Clock clock = new SteppedPace.Clock();
     private final StoreModel model = new StoreModel();
-    private final StoreModel.Client toolstack = model.connect("toolstack");
     private int devices;
     private int rings;
 
     // The backend's process.
     private StoreModel.Client backend = model.connect("backend");
     private SteppedPace backendPace = new SteppedPace(clock);
-    private ScriptedDriver driver = new ScriptedDriver(backend);
+    private ScriptedDriver driver;
     private Optional<BackendBus> bus = Optional.empty();
 
     // The guest.
@@ -66,7 +66,10 @@ final class LifeWorld {
 
     private long waitingSince;
 
-    LifeWorld() {
+    LifeWorld(LifeDevice kind) {
+        this.kind = kind;
+        nodes = new LifeNodes(model, kind.kind(), kind.devid());
+        driver = new ScriptedDriver(backend, kind.driver(backend));
         model.listen(this::judge);
         startBackend();
     }
@@ -78,7 +81,7 @@ final class LifeWorld {
         }
         endStorm();
         converges();
-        if (node("online").equals("1") && model.value(FRONTEND + "/state").isPresent() && !hidden) {
+        if (node("online").equals("1") && nodes.frontend("state").isPresent() && !hidden) {
             servesAgain();
         }
         takesBack();
@@ -104,7 +107,7 @@ final class LifeWorld {
             case LifeStep.Replace() -> replace();
             case LifeStep.GuestBoots() -> boot();
             case LifeStep.GuestCrashes() -> crash();
-            case LifeStep.GuestRenews() -> renew();
+            case LifeStep.GuestRenews(String state) -> renew(state);
             case LifeStep.GuestSays(String state) -> say(state);
             case LifeStep.GuestRemovesItsNodes() -> removeFrontend();
             case LifeStep.GuestHidesItsState(boolean hidden) -> hide(hidden);
@@ -114,6 +117,7 @@ final class LifeWorld {
             case LifeStep.BackendStarts() -> startBackend();
             case LifeStep.ImageIsTaken(boolean taken) -> driver.storeTaken = taken;
             case LifeStep.ImageGrows() -> grow();
+            case LifeStep.OfDevice(LifeDevice.Step own) -> kind.perform(own, nodes);
             case LifeStep.StoreRefuses(LifeStep.Program program, Errno with, int calls) -> {
                 Errno[] failures = new Errno[calls];
                 Arrays.fill(failures, with);
@@ -177,7 +181,7 @@ final class LifeWorld {
         }
         killBackend();
         try {
-            bus = Optional.of(BackendBus.start(backend, 0, "vbd", driver, backendPace));
+            bus = Optional.of(BackendBus.start(backend, 0, kind.kind(), driver, backendPace));
         } catch (XenException e) {
             killBackend(); // it could not start, and its user is told
         }
@@ -202,8 +206,9 @@ final class LifeWorld {
         bus = Optional.empty();
         backendPace.kill();
         backend = backend.successor();
+        driver.instances.forEach(ScriptedDriver.Instance::die);
         backendPace = new SteppedPace(clock);
-        driver = new ScriptedDriver(backend);
+        driver = new ScriptedDriver(backend, kind.driver(backend));
         driver.onPublished = this::serves;
         driver.storeTaken = taken;
         driver.sectors = sectors;
@@ -221,55 +226,33 @@ final class LifeWorld {
 
     // The toolstack.
 
-    private interface Deed {
-        void in(StoreAccess access) throws StoreException;
-    }
-
-    private void write(Deed deed) {
-        try {
-            toolstack.transaction(access -> {
-                deed.in(access);
-                return true;
-            });
-        } catch (StoreException e) {
-            throw new IllegalStateException(e);
-        }
-    }
-
     private void attach() {
-        if (model.value(BACKEND).isEmpty() && model.value(FRONTEND).isEmpty()) {
-            write(this::writeDevice);
+        if (model.value(nodes.back).isEmpty() && model.value(nodes.front).isEmpty()) {
+            nodes.write(this::writeDevice);
         }
     }
 
     private void writeDevice(StoreAccess access) throws StoreException {
         devices++;
         waiting = false;
-        access.write(StorePath.of(FRONTEND + "/backend"), BACKEND);
-        access.write(StorePath.of(FRONTEND + "/backend-id"), "0");
-        access.write(StorePath.of(FRONTEND + "/state"), "1");
-        access.write(StorePath.of(BACKEND + "/frontend"), FRONTEND);
-        access.write(StorePath.of(BACKEND + "/frontend-id"), "1");
-        access.write(StorePath.of(BACKEND + "/online"), "1");
-        access.write(StorePath.of(BACKEND + "/params"), "image" + devices);
-        access.write(StorePath.of(BACKEND + "/state"), "1");
+        Map<String, String> own = new TreeMap<>(kind.attached());
+        own.put("params", "image" + devices);
+        nodes.writeDevice(access, own);
     }
 
     private void script(String status) {
         undisturbed &= status.equals("connected");
-        if (model.value(BACKEND).isPresent()) {
-            write(access -> access.write(StorePath.of(BACKEND + "/hotplug-status"), status));
-        }
+        nodes.writeBackend("hotplug-status", status);
     }
 
     private void detach() {
         undisturbed = false;
-        if (model.value(BACKEND).isPresent()) {
+        if (model.value(nodes.back).isPresent()) {
             String state = node("state");
-            write(access -> {
-                access.write(StorePath.of(BACKEND + "/online"), "0");
+            nodes.write(access -> {
+                access.write(StorePath.of(nodes.back + "/online"), "0");
                 if (!state.equals("6")) {
-                    access.write(StorePath.of(BACKEND + "/state"), "5");
+                    access.write(StorePath.of(nodes.back + "/state"), "5");
                 }
             });
         }
@@ -284,20 +267,20 @@ final class LifeWorld {
     private void removeFrontend() {
         disorderly = true;
         undisturbed = false;
-        write(access -> access.remove(StorePath.of(FRONTEND)));
+        nodes.write(access -> access.remove(StorePath.of(nodes.front)));
     }
 
     private void remove() {
         removeFrontend();
-        write(access -> access.remove(StorePath.of(BACKEND).parent())); // libxl takes empty parents along
+        nodes.write(access -> access.remove(StorePath.of(nodes.back).parent())); // libxl takes empty parents along
     }
 
     private void replace() {
         disorderly = true;
         undisturbed = false;
-        write(access -> {
-            access.remove(StorePath.of(FRONTEND));
-            access.remove(StorePath.of(BACKEND));
+        nodes.write(access -> {
+            access.remove(StorePath.of(nodes.front));
+            access.remove(StorePath.of(nodes.back));
             writeDevice(access);
         });
     }
@@ -306,15 +289,16 @@ final class LifeWorld {
 
     private void boot() {
         crash();
-        if (model.value(FRONTEND + "/backend").isEmpty()) {
+        if (nodes.frontend("backend").isEmpty()) {
             return;
         }
-        write(access -> access.write(StorePath.of(FRONTEND + "/state"), "1"));
+        nodes.write(access -> access.write(StorePath.of(nodes.front + "/state"), "1"));
         disorderly = false;
         undisturbed = node("online").equals("1") && !hidden;
-        ScriptedFrontend next = new ScriptedFrontend(() -> ++rings, ring -> !disorderly && isConnectedTo(ring));
+        ScriptedFrontend next = new ScriptedFrontend(
+                () -> ++rings, ring -> !disorderly && isConnectedTo(ring), kind::makeRings, () -> kind.endRings(false));
         try {
-            FrontendDevice.start(guest, StorePath.of(FRONTEND), next, guestPace);
+            FrontendDevice.start(guest, StorePath.of(nodes.front), next, guestPace);
             frontend = Optional.of(next);
         } catch (XenException e) {
             crash();
@@ -329,19 +313,24 @@ final class LifeWorld {
         undisturbed = false;
         frontend.ifPresent(each -> faults.addAll(each.faults));
         frontend = Optional.empty();
+        kind.endRings(true);
         guestPace.kill();
         guest.kill();
         guest = model.connect("guest");
         guestPace = new SteppedPace(clock);
     }
 
-    private void renew() {
+    private void renew(String state) {
         crash();
-        if (model.value(FRONTEND + "/backend").isPresent()) {
+        if (nodes.frontend("backend").isPresent()) {
             rings++;
-            write(access -> {
-                access.write(StorePath.of(FRONTEND + "/ring-ref"), Integer.toString(rings));
-                access.write(StorePath.of(FRONTEND + "/state"), "3");
+            Map<String, String> told = kind.makeRings();
+            nodes.write(access -> {
+                for (Map.Entry<String, String> node : told.entrySet()) {
+                    access.write(StorePath.of(nodes.front + "/" + node.getKey()), node.getValue());
+                }
+                access.write(StorePath.of(nodes.front + "/ring-ref"), Integer.toString(rings));
+                access.write(StorePath.of(nodes.front + "/state"), state);
             });
         }
     }
@@ -349,9 +338,7 @@ final class LifeWorld {
     private void say(String state) {
         disorderly = true;
         undisturbed = false;
-        if (model.value(FRONTEND).isPresent()) {
-            write(access -> access.write(StorePath.of(FRONTEND + "/state"), state));
-        }
+        nodes.writeFrontend("state", state);
     }
 
     private void hide(boolean toBeHidden) {
@@ -366,9 +353,9 @@ final class LifeWorld {
 
     private void applyHiding() {
         if (hidden) {
-            backend.denyReading(FRONTEND + "/state");
+            backend.denyReading(nodes.front + "/state");
         } else {
-            backend.allowReading(FRONTEND + "/state");
+            backend.allowReading(nodes.front + "/state");
         }
     }
 
@@ -384,16 +371,19 @@ final class LifeWorld {
         if (by != backend) {
             return;
         }
-        String then = before.getOrDefault(BACKEND + "/state", "gone");
+        String then = before.getOrDefault(nodes.back + "/state", "gone");
         for (String path : changed) {
-            boolean ours = path.startsWith(BACKEND + "/") || path.equals(ERRORS) || path.startsWith(ERRORS + "/");
-            check(ours, "the backend writes " + path);
-            check(!path.startsWith(BACKEND) || !then.equals("gone"), "a removed directory comes back by " + path);
+            boolean ours = path.startsWith(nodes.back + "/") || path.equals(ERRORS) || path.startsWith(ERRORS + "/");
+            boolean told = path.startsWith(nodes.front + "/")
+                    && kind.mayWriteToFrontend(path.substring(nodes.front.length() + 1))
+                    && before.containsKey(nodes.front + "/state");
+            check(ours || told, "the backend writes " + path);
+            check(!path.startsWith(nodes.back) || !then.equals("gone"), "a removed directory comes back by " + path);
         }
-        if (changed.contains(BACKEND + "/state")) {
+        if (changed.contains(nodes.back + "/state")) {
             judgeState(then, node("state"));
         }
-        if (changed.contains(BACKEND + "/sectors")) {
+        if (changed.contains(nodes.back + "/sectors")) {
             check(node("state").equals("4"), "the size is written at " + node("state"));
         }
     }
@@ -416,7 +406,7 @@ final class LifeWorld {
     }
 
     private String node(String key) {
-        return model.value(BACKEND + "/" + key).orElse("");
+        return nodes.backend(key).orElse("");
     }
 
     private void check(boolean good, String fault) {
@@ -458,8 +448,8 @@ final class LifeWorld {
 
     /** Everybody has done what follows from what the store says. */
     private void converges() {
-        Optional<BackendDevice> device = bus.orElseThrow().device(1, 51712);
-        if (model.value(BACKEND + "/state").isEmpty()) {
+        Optional<BackendDevice> device = bus.orElseThrow().device(1, kind.devid());
+        if (nodes.backend("state").isEmpty()) {
             require(device.isEmpty(), "a device that is gone is not forgotten");
             require(driver.holdsNothing(), "a device that is gone is held");
             return;
@@ -470,7 +460,7 @@ final class LifeWorld {
                 XenbusState.parse(node("state")),
                 hidden
                         ? XenbusState.UNKNOWN
-                        : XenbusState.parse(model.value(FRONTEND + "/state").orElse("")),
+                        : XenbusState.parse(nodes.frontend("state").orElse("")),
                 node("online").equals("1"),
                 HotplugStatus.parse(node("hotplug-status")) != HotplugStatus.FAILED);
         BackendMachine.Effect next = BackendMachine.next(seen, held.noting(seen));
@@ -494,10 +484,14 @@ final class LifeWorld {
 
     private void requireTold() {
         require(driver.last().published, "the session does not know of the 4");
-        require(node("sectors").equals(Long.toString(driver.sectors)), "the frontend is not told of the new size");
-        boolean ready =
-                Set.of("3", "4").contains(model.value(FRONTEND + "/state").orElse(""));
-        String named = model.value(FRONTEND + "/ring-ref").orElse("");
+        String fault = kind.faultOfSession(nodes);
+        require(fault.isEmpty(), fault);
+        boolean scripted = kind.driver(backend).isEmpty();
+        require(
+                !scripted || node("sectors").equals(Long.toString(driver.sectors)),
+                "the frontend is not told of the new size");
+        boolean ready = Set.of("3", "4").contains(nodes.frontend("state").orElse(""));
+        String named = nodes.frontend("ring-ref").orElse("");
         require(
                 !ready || named.isEmpty() || driver.last().ring.equals(named),
                 "not connected to the rings of the frontend");
@@ -506,8 +500,10 @@ final class LifeWorld {
     /** An orderly guest gets its disk, the size that it has, and a new session when it resumes. */
     private void servesAgain() {
         driver.storeTaken = false;
+        kind.calm(nodes);
+        pass(1);
         boolean failed = bus.orElseThrow()
-                        .device(1, 51712)
+                        .device(1, kind.devid())
                         .map(device -> device.held().store() == BackendMachine.Store.FAILED)
                         .orElse(false)
                 || HotplugStatus.parse(node("hotplug-status")) == HotplugStatus.FAILED;
@@ -523,10 +519,10 @@ final class LifeWorld {
         grow();
         pass(1);
         requireTold();
-        renew();
+        renew("3");
         pass(1);
         requireServed("a resume");
-        renew();
+        renew("3");
         say("4");
         pass(1, 1);
         requireServed("a resume whose 3 nobody saw");
@@ -545,11 +541,13 @@ final class LifeWorld {
                         && driver.last().published
                         && driver.last().ring.equals(Integer.toString(rings)),
                 after + " does not lead to a session over ring " + rings);
+        String fault = kind.faultOfService();
+        require(fault.isEmpty(), after + ": " + fault);
     }
 
     /** A detach, forced if need be, ends at 6 with nothing held, and nothing is left of a device that is removed. */
     private void takesBack() {
-        if (model.value(BACKEND + "/state").isPresent()) {
+        if (nodes.backend("state").isPresent()) {
             detach();
             pass(1);
             if (!node("state").equals("6")) {
@@ -562,7 +560,9 @@ final class LifeWorld {
         remove();
         pass(1);
         require(driver.holdsNothing(), "removed with something held");
-        require(bus.orElseThrow().device(1, 51712).isEmpty(), "removed and not forgotten");
+        require(bus.orElseThrow().device(1, kind.devid()).isEmpty(), "removed and not forgotten");
+        kind.endRings(true);
+        require(kind.leftOver().isEmpty(), "removed, and " + kind.leftOver());
         require(backendPace.count() == 1, "threads are left: " + (backendPace.count() - 1));
         require(
                 backend.watches().size() == 1,
@@ -573,9 +573,9 @@ final class LifeWorld {
     @Override
     public String toString() {
         return "own " + node("state") + ", frontend "
-                + model.value(FRONTEND + "/state").orElse("gone") + ", online "
+                + nodes.frontend("state").orElse("gone") + ", online "
                 + node("online") + ", script '" + node("hotplug-status") + "', "
-                + bus.flatMap(running -> running.device(1, 51712))
+                + bus.flatMap(running -> running.device(1, kind.devid()))
                         .map(BackendDevice::held)
                         .map(Held::toString)
                         .orElse("no device")

@@ -3,6 +3,7 @@ package xenback.xen.bus;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.function.Consumer;
@@ -25,6 +26,7 @@ final class ScriptedDriver implements BackendDriver {
     final List<Instance> instances = new CopyOnWriteArrayList<>();
 
     private final List<Session> ties = new ArrayList<>();
+    private final Optional<BackendDriver> inner;
 
     /** Told of the ring that a session begins to serve. */
     Consumer<String> onPublished = ring -> {};
@@ -38,13 +40,19 @@ final class ScriptedDriver implements BackendDriver {
     XenStore store;
 
     ScriptedDriver(XenStore store) {
+        this(store, Optional.empty());
+    }
+
+    /** @param inner the driver that does the work, behind what is objected to here */
+    ScriptedDriver(XenStore store, Optional<BackendDriver> inner) {
         this.store = store;
+        this.inner = inner;
     }
 
     @Override
     public Instance attach(Address address) {
         calls.add("attach");
-        Instance instance = new Instance(address);
+        Instance instance = new Instance(address, inner.map(driver -> driver.attach(address)));
         instances.add(instance);
         return instance;
     }
@@ -85,16 +93,36 @@ final class ScriptedDriver implements BackendDriver {
         /** What {@link #update} returns next; otherwise a new size. */
         Update next = Update.NONE;
 
+        private final Optional<BackendDriver.Instance> inner;
         private long toldSectors;
 
-        Instance(Address address) {
+        Instance(Address address, Optional<BackendDriver.Instance> inner) {
             this.address = address;
+            this.inner = inner;
+        }
+
+        /** Its process has died: what the kernel takes back of the inner one's is taken back. */
+        void die() {
+            if (connected) {
+                inner.ifPresent(BackendDriver.Instance::disconnect);
+            }
+            if (opened) {
+                inner.ifPresent(BackendDriver.Instance::close);
+            }
+        }
+
+        @Override
+        public boolean opensBeforeOffer() {
+            return inner.map(BackendDriver.Instance::opensBeforeOffer).orElse(false);
         }
 
         @Override
         public SequencedMap<String, String> offer() {
             calls.add("offer");
             check(!connected, "offers with a session");
+            if (inner.isPresent()) {
+                return inner.get().offer();
+            }
             SequencedMap<String, String> nodes = new LinkedHashMap<>();
             nodes.put("max-ring-page-order", "4");
             return nodes;
@@ -108,6 +136,9 @@ final class ScriptedDriver implements BackendDriver {
             if (storeTaken) {
                 throw new XenException(Errno.EBUSY, "the store is in use");
             }
+            if (inner.isPresent()) {
+                inner.get().open();
+            }
             opened = true;
         }
 
@@ -120,12 +151,16 @@ final class ScriptedDriver implements BackendDriver {
             if (!connects || ring.isEmpty()) {
                 throw new XenException(Errno.EINVAL, "ring-ref is no grant");
             }
+            SequencedMap<String, String> nodes = new LinkedHashMap<>();
+            if (inner.isPresent()) {
+                nodes = inner.get().connect(frontend, with);
+            } else {
+                nodes.put("sectors", Long.toString(sectors));
+            }
             connected = true;
             ties = with;
             ScriptedDriver.this.ties.add(with);
             toldSectors = sectors;
-            SequencedMap<String, String> nodes = new LinkedHashMap<>();
-            nodes.put("sectors", Long.toString(sectors));
             return nodes;
         }
 
@@ -134,6 +169,7 @@ final class ScriptedDriver implements BackendDriver {
             calls.add("published");
             check(connected && !published, "published without a session, or twice");
             published = true;
+            inner.ifPresent(BackendDriver.Instance::published);
             onPublished.accept(ring);
         }
 
@@ -144,13 +180,24 @@ final class ScriptedDriver implements BackendDriver {
             if (named.isEmpty()) {
                 throw new XenException(Errno.EINVAL, "ring-ref is missing");
             }
-            return !named.equals(ring);
+            return inner.isPresent() ? inner.get().isOutdated(frontend) : !named.equals(ring);
         }
 
         @Override
-        public Update update() {
+        public void reconfigure() throws XenException {
+            check(connected, "reconfigures without a session");
+            if (inner.isPresent()) {
+                inner.get().reconfigure();
+            }
+        }
+
+        @Override
+        public Update update() throws XenException {
             calls.add("update");
             check(opened, "asks a closed store for news");
+            if (inner.isPresent()) {
+                return inner.get().update();
+            }
             Update said = next;
             next = Update.NONE;
             if (connected && sectors != toldSectors) {
@@ -166,6 +213,7 @@ final class ScriptedDriver implements BackendDriver {
         public void disconnect() {
             calls.add("disconnect");
             check(connected, "disconnects without a session");
+            inner.ifPresent(BackendDriver.Instance::disconnect);
             connected = false;
             published = false;
         }
@@ -175,6 +223,7 @@ final class ScriptedDriver implements BackendDriver {
             calls.add("close");
             check(opened, "closes a closed store");
             check(!connected, "closes the store under a session");
+            inner.ifPresent(BackendDriver.Instance::close);
             opened = false;
         }
     }

@@ -6,6 +6,7 @@ import java.util.List;
 import java.util.SequencedMap;
 import java.util.function.IntPredicate;
 import java.util.function.IntSupplier;
+import java.util.function.Supplier;
 
 /** A frontend driver that numbers its rings and objects to calls out of order. */
 final class ScriptedFrontend implements FrontendDriver {
@@ -13,19 +14,30 @@ final class ScriptedFrontend implements FrontendDriver {
 
     private final IntSupplier numbers;
     private final IntPredicate inUse;
+    private final Supplier<SequencedMap<String, String>> maker;
+    private final Runnable ender;
     private int ring;
     private boolean prepared;
     private boolean attached;
+
+    ScriptedFrontend(IntSupplier numbers, IntPredicate inUse) {
+        this(numbers, inUse, LinkedHashMap::new, () -> {});
+    }
 
     /**
      * The frontend of one life of a guest.
      *
      * @param numbers gives each ring its number
      * @param inUse whether the backend has the ring of that number mapped, so that it may not be taken back
+     * @param maker makes what rings are besides their number, and returns the nodes that tell of it
+     * @param ender takes it back
      */
-    ScriptedFrontend(IntSupplier numbers, IntPredicate inUse) {
+    ScriptedFrontend(
+            IntSupplier numbers, IntPredicate inUse, Supplier<SequencedMap<String, String>> maker, Runnable ender) {
         this.numbers = numbers;
         this.inUse = inUse;
+        this.maker = maker;
+        this.ender = ender;
     }
 
     private void check(boolean good, String fault) {
@@ -42,7 +54,7 @@ final class ScriptedFrontend implements FrontendDriver {
                 check(!prepared, "prepares twice");
                 prepared = true;
                 ring = numbers.getAsInt();
-                SequencedMap<String, String> nodes = new LinkedHashMap<>();
+                SequencedMap<String, String> nodes = maker.get();
                 nodes.put("ring-ref", Integer.toString(ring));
                 return nodes;
             }
@@ -68,6 +80,7 @@ final class ScriptedFrontend implements FrontendDriver {
             public void release() {
                 check(prepared && !attached, "releases out of order");
                 check(!inUse.test(ring), "takes its pages back while the backend uses them");
+                ender.run();
                 prepared = false;
             }
         };
