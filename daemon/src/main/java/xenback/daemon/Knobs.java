@@ -93,6 +93,10 @@ final class Knobs {
             return text.isEmpty() ? "none" : text.toString();
         });
         knobs.put(unit + "dump_rings", () -> rings(nic.rings()));
+        knobs.put(unit + "dump_control", () -> {
+            String text = nic.control();
+            return text.isEmpty() ? NOT_CONNECTED : text + "\n";
+        });
         knobs.put(unit + "unit_test_results", Knobs::unitTests);
     }
 

@@ -25,4 +25,8 @@ record NicView(String name, String mac, String where, NetBackend backend, NetBac
     List<String> rings() {
         return backend.rings(row.name());
     }
+
+    String control() {
+        return backend.control(row.name());
+    }
 }

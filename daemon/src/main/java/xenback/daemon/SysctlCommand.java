@@ -16,6 +16,7 @@ import picocli.CommandLine.Parameters;
         description = "Show values of a running serve, by names as in xnb(4).",
         footer = {
             "%n  dev.xnb.0.dump_rings         the counters of the interface's rings",
+            "%n  dev.xnb.0.dump_control       what its guest has asked for by the control ring",
             "  dev.xnb.0.unit_test_results  runs the built-in tests, a result per line",
             "  dev.xnb.0                    all of the first interface in: xenback list",
             "  dev.xbdback.0                the same of the first disk"

@@ -72,6 +72,9 @@ final class ServeNicTest extends Checkout {
                     .startsWith("dev.xbdback.0.dump_rings:\nqueue 0 ")
                     .contains("ring of ")
                     .contains("reqProd ");
+            assertThat(bench.answer("sysctl", "-n", "dev.xnb.0.dump_control"))
+                    .contains("hash algorithm ")
+                    .contains("queue 0 staged ");
             assertThat(bench.answer("sysctl", "-n", "dev.xnb.0.dump_rings"))
                     .contains("queue 0 tx ring of 256: reqProd ")
                     .contains(", rx ring of 256: reqProd ")

@@ -273,4 +273,36 @@ class ControlRingTest {
         guest.connect();
         assertThat(guest.works()).isTrue();
     }
+
+    @Test
+    void theDumpTellsHashKeyMappingAndStagedPages() throws Exception {
+        assertThat(machine.backend().control("xnb1i0"))
+                .isEqualTo("control ring connected\nhash algorithm none\nhash flags none\nhash key none\n"
+                        + "hash mapping none\nqueue 0 staged 0 of 1536");
+        MemorySegment.copy(KEY, 0, guest.page(0), ValueLayout.JAVA_BYTE, 0, KEY.length);
+        guest.ask(NetControl.SET_HASH_ALGORITHM, NetControl.ALGORITHM_TOEPLITZ, 0, 0);
+        guest.ask(NetControl.SET_HASH_FLAGS, 9, 0, 0);
+        guest.ask(NetControl.SET_HASH_KEY, guest.gref(0), KEY.length, 0);
+        guest.ask(NetControl.SET_HASH_MAPPING_SIZE, 3, 0, 0);
+        NetControl.putGrant(guest.page(1), 0, guest.gref(5), false);
+        NetControl.putGrant(guest.page(1), 1, guest.gref(6), false);
+        assertThat(guest.ask(NetControl.ADD_GREF_MAPPING, 0, guest.gref(1), 2)).isEqualTo(Answer.SUCCESS);
+
+        assertThat(machine.backend().control("xnb1i0").lines())
+                .containsExactly(
+                        "control ring connected",
+                        "hash algorithm toeplitz",
+                        "hash flags ipv4 ipv6_tcp",
+                        "hash key " + HexFormat.of().formatHex(KEY),
+                        "hash mapping 0 0 0",
+                        "queue 0 staged 2 of 1536");
+    }
+
+    @Test
+    void nothingIsDumpedOfAnInterfaceThatIsNotConnected() throws Exception {
+        guest.reset();
+        assertThat(machine.backend().control("xnb1i0")).isEmpty();
+        assertThat(machine.backend().control("xnb7i0")).isEmpty();
+        guest.connect();
+    }
 }

@@ -70,6 +70,15 @@ public final class NetBackend implements AutoCloseable {
         return vif == null ? List.of() : vif.rings();
     }
 
+    /**
+     * What the guest has asked for by an interface's control ring, in words: how frames are hashed, and how many of its pages
+     * stay mapped for each queue; empty while it is not connected. Any thread but a loop's.
+     */
+    public String control(String interfaceName) {
+        Vif vif = vifs.get(interfaceName);
+        return vif == null ? "" : vif.control();
+    }
+
     /** Lets go of every interface. Nothing is said in the store. */
     @Override
     public void close() {

@@ -7,6 +7,7 @@ import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
+import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 import xenback.net.link.Link;
 import xenback.net.link.LinkQueue;
@@ -121,13 +122,29 @@ final class NetSession {
 
     /** The rings in words, an entry for each queue. Waits a while for the queues' threads, so it is not for a loop's own. */
     List<String> pictures() {
+        return ofEach(served -> String.valueOf(served.queue));
+    }
+
+    /** What the guest has asked for by its control ring, in words. Waits as {@link #pictures} does. */
+    String controlPicture() {
+        StringBuilder text = new StringBuilder();
+        text.append("control ring ").append(parameters.control().isPresent() ? "connected" : "none");
+        text.append('\n').append(setting.policy().hash());
+        List<String> staged = ofEach(Served::stagedPicture);
+        for (int i = 0; i < staged.size(); i++) {
+            text.append("\nqueue ").append(i).append(' ').append(staged.get(i));
+        }
+        return text.toString();
+    }
+
+    private List<String> ofEach(Function<Served, String> words) {
         List<CompletableFuture<String>> pictures = new ArrayList<>();
         for (Served served : queues) {
             CompletableFuture<String> picture = new CompletableFuture<>();
             pictures.add(picture);
             served.run(queue -> {
                 try {
-                    picture.complete(queue.toString());
+                    picture.complete(words.apply(served));
                 } catch (IllegalStateException e) {
                     picture.complete("the rings are given back");
                 }
@@ -228,6 +245,11 @@ final class NetSession {
                     BackRing.attach(rx.memory(), Netif.RX_SLOT_BYTES),
                     setting.counters().queue(number),
                     arena);
+        }
+
+        private String stagedPicture() {
+            StagedGrants pages = staged;
+            return pages == null ? "staged none" : "staged " + pages.mapped() + " of " + pages.capacity();
         }
 
         void run(Consumer<NetQueue> task) {

@@ -363,6 +363,12 @@ final class Vif implements BackendDriver.Instance {
         return running == null ? List.of() : running.pictures();
     }
 
+    /** As {@link NetBackend#control}. */
+    String control() {
+        NetSession running = session;
+        return running == null ? "" : running.controlPicture();
+    }
+
     private Link openLink() throws XenException {
         Link open = link;
         if (open == null) {
