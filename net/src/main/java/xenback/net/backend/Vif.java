@@ -35,7 +35,7 @@ final class Vif implements BackendDriver.Instance {
     private final NetCounters counters = new NetCounters();
     private @Nullable Link link;
     private volatile @Nullable NetSession session; // others look at its rings
-    private NetPolicy policy = new NetPolicy();
+    private volatile NetPolicy policy = new NetPolicy(); // others look at what it says
     private RateLimit fromGuest = RateLimit.NONE;
     private RateLimit toGuest = RateLimit.NONE;
     private long station;
@@ -186,10 +186,16 @@ final class Vif implements BackendDriver.Instance {
                         policy,
                         new Ties(ties)),
                 parameters);
-        watch(frontendPath, ties);
+        try {
+            watch(frontendPath, ties);
+        } catch (StoreException e) {
+            endSession(); // it is not connected, so nobody else would
+            throw e;
+        }
         linkUp = isUp(open);
         SequencedMap<String, String> nodes = new LinkedHashMap<>();
         nodes.put("carrier", linkUp ? "1" : "0");
+        mtu = 0;
         tellMtu(open);
         return nodes;
     }
@@ -243,13 +249,9 @@ final class Vif implements BackendDriver.Instance {
             return BackendDriver.Update.NONE;
         }
         running.keepHouse();
-        if (wishesChanged.getAndSet(false)) {
-            takeWishes(front, false);
-        }
-        if (ratesChanged.getAndSet(false)) {
-            readRates(false);
-        }
         showCarrier();
+        obey(wishesChanged, () -> takeWishes(front, false));
+        obey(ratesChanged, () -> readRates(false));
         boolean newMtu = tellMtu(open);
         boolean up = isUp(open);
         if (up == linkUp && !newMtu) {
@@ -261,19 +263,48 @@ final class Vif implements BackendDriver.Instance {
         return new BackendDriver.Update(nodes, true);
     }
 
-    /** The link's own MTU is the guest's, if it can have that: true if it is another than before. */
+    /** What is read from the store. */
+    private interface Reading {
+        void run() throws XenException;
+    }
+
+    /** Reads what has changed; if the store refuses, it has changed still. */
+    private static void obey(AtomicBoolean changed, Reading reading) throws XenException {
+        if (changed.getAndSet(false)) {
+            try {
+                reading.run();
+            } catch (XenException e) {
+                changed.set(true);
+                throw e;
+            }
+        }
+    }
+
+    /**
+     * The link's own MTU is the guest's, if it can have that: true if it was told now. A frontend's directory that is removed
+     * meanwhile must not come back by it.
+     */
     private boolean tellMtu(Link open) {
         int now = mtuOf(open);
         StorePath front = frontend;
         if (now == mtu || front == null) {
             return false;
         }
-        mtu = now;
         try {
-            store().write(front.child("mtu"), Integer.toString(now));
-            return true;
+            boolean told = store().transaction(access -> {
+                boolean there = access.exists(front.child("state"));
+                if (there) {
+                    access.write(front.child("mtu"), Integer.toString(now));
+                }
+                return there;
+            });
+            mtu = now;
+            return told;
         } catch (StoreException e) {
-            LOG.log(Level.DEBUG, "{0}: {1}", name, e.getMessage()); // a driver domain may not write there
+            LOG.log(Level.DEBUG, "{0}: {1}", name, e.getMessage());
+            if (e.errno() == Errno.EACCES || e.errno() == Errno.EPERM) {
+                mtu = now; // a driver domain may not write there; all else is tried again
+            }
             return false;
         }
     }
@@ -332,16 +363,22 @@ final class Vif implements BackendDriver.Instance {
 
     @Override
     public void disconnect() {
-        NetSession ending = session;
-        if (ending != null) {
-            session = null;
-            watches.forEach(StoreWatch::close);
-            watches.clear();
-            showCarrier();
-            ending.close();
+        if (session != null) {
+            endSession();
             house.listener()
                     .on(new NetEvent.Disconnected(
                             name, address.frontendDomid(), counters.txPackets(), counters.rxPackets()));
+        }
+    }
+
+    private void endSession() {
+        NetSession ending = session;
+        session = null;
+        watches.forEach(StoreWatch::close);
+        watches.clear();
+        showCarrier();
+        if (ending != null) {
+            ending.close();
         }
     }
 
@@ -355,6 +392,11 @@ final class Vif implements BackendDriver.Instance {
             open.close();
             house.listener().on(new NetEvent.Detached(name, open.name(), address.frontendDomid()));
         }
+    }
+
+    /** What its queues obey. */
+    NetPolicy policy() {
+        return policy;
     }
 
     /** As {@link NetBackend#rings}. */

@@ -49,6 +49,7 @@ final class BackendDevice implements Control.Work {
     private Held held = Held.NOTHING;
     private @Nullable Ties session;
     private @Nullable String brokenBecause; // why held is broken
+    private Map<String, String> openedBy = Map.of(); // what the store was opened by, until 2 is written
     private String refusal = ""; // why the device is not served, as it was said
     private boolean published; // the session knows that state 4 is written
     private boolean gone;
@@ -334,15 +335,7 @@ final class BackendDevice implements Control.Work {
 
     private void perform(Effect effect) throws XenException {
         switch (effect) {
-            case OFFER -> {
-                if (held.store() == Store.FAILED) {
-                    held = held.with(Store.CLOSED);
-                }
-                if (instance().opensBeforeOffer() && held.store() == Store.CLOSED) {
-                    openStore();
-                }
-                say(instance().offer(), XenbusState.INIT_WAIT);
-            }
+            case OFFER -> offer();
             case OPEN_STORE -> openStore();
             case CONNECT -> connect();
             case DISCONNECT -> disconnect();
@@ -368,8 +361,27 @@ final class BackendDevice implements Control.Work {
         }
     }
 
+    /**
+     * A store that is opened first may be that of a device which the toolstack replaces meanwhile, by another that looks the
+     * same as far as the machine looks: what it was opened by must be there still when 2 is written.
+     */
+    private void offer() throws XenException {
+        if (held.store() == Store.FAILED) {
+            held = held.with(Store.CLOSED);
+        }
+        if (instance().opensBeforeOffer() && held.store() == Store.CLOSED) {
+            openedBy = directory.written();
+            openStore();
+        }
+        if (directory.publish(lastLook, openedBy, instance().offer(), XenbusState.INIT_WAIT)) {
+            openedBy = Map.of();
+        } else if (!openedBy.isEmpty() && held.store() == Store.OPEN) {
+            closeStore();
+        }
+    }
+
     private boolean say(Map<String, String> nodes, XenbusState state) throws StoreException {
-        return directory.publish(lastLook, nodes, state);
+        return directory.publish(lastLook, Map.of(), nodes, state);
     }
 
     private void openStore() throws XenException {

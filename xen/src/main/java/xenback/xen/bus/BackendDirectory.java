@@ -1,5 +1,6 @@
 package xenback.xen.bus;
 
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -74,6 +75,19 @@ final class BackendDirectory {
                 access.read(backend.child("frontend-id")).orElse(""));
     }
 
+    /** What the toolstack has written besides, but for what scripts and we say meanwhile. */
+    Map<String, String> written() throws StoreException {
+        return store.transaction(access -> {
+            Map<String, String> nodes = new LinkedHashMap<>();
+            for (String key : access.directory(backend)) {
+                if (!key.startsWith("hotplug-") && !key.equals(STATE) && !key.equals("store-status")) {
+                    nodes.put(key, access.read(backend.child(key)).orElse(""));
+                }
+            }
+            return nodes;
+        });
+    }
+
     /** The frontend's state. What a guest hides from us counts as gone: it may not keep us from letting go. */
     XenbusState peer(StorePath frontend) throws StoreException {
         return XenbusState.parse(readHostile(frontend.child(STATE)));
@@ -112,15 +126,22 @@ final class BackendDirectory {
      * its 5 must not be overwritten, 6 on its behalf has more to come before it, and a hotplug script that has failed
      * meanwhile wants no 4.
      *
+     * @param written more nodes that must be what they were, of {@link #written}
      * @return false if nothing was written, because the directory has changed or is gone
      */
-    boolean publish(Look since, Map<String, String> nodes, XenbusState state) throws StoreException {
+    boolean publish(Look since, Map<String, String> written, Map<String, String> nodes, XenbusState state)
+            throws StoreException {
         return store.transaction(access -> {
             Look now = look(access);
             // What a script says in the meantime is no reason to begin anew.
             Look seen = state == XenbusState.CONNECTED ? now : now.withHotplug(since.hotplug());
             if (!now.present() || !seen.equals(since)) {
                 return false;
+            }
+            for (Map.Entry<String, String> node : written.entrySet()) {
+                if (!access.read(backend.child(node.getKey())).orElse("").equals(node.getValue())) {
+                    return false;
+                }
             }
             write(access, nodes);
             access.write(backend.child(STATE), state.text());

@@ -1,5 +1,6 @@
 package xenback.xen.bus;
 
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.SequencedMap;
@@ -36,6 +37,11 @@ public interface LifeDevice extends AutoCloseable {
 
     /** Makes rings of the guest. Returns the nodes that tell of them. */
     SequencedMap<String, String> makeRings();
+
+    /** Keys of the frontend's that not every ring has: those of rings before are removed when a guest begins anew. */
+    default List<String> keysOfSomeRings() {
+        return List.of();
+    }
 
     /** The guest takes its present rings back, or leaves them to its successor when it crashes. */
     void endRings(boolean crashed);

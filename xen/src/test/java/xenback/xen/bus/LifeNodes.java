@@ -1,5 +1,6 @@
 package xenback.xen.bus;
 
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import xenback.xen.store.StoreAccess;
@@ -46,6 +47,12 @@ final class LifeNodes implements LifeDevice.Nodes {
     public void writeFrontend(String key, String value) {
         if (model.value(front).isPresent()) {
             write(access -> access.write(StorePath.of(front + "/" + key), value));
+        }
+    }
+
+    void removeFromFrontend(StoreAccess access, List<String> keys) throws StoreException {
+        for (String key : keys) {
+            access.remove(StorePath.of(front + "/" + key));
         }
     }
 

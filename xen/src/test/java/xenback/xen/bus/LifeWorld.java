@@ -66,6 +66,9 @@ final class LifeWorld {
 
     private long waitingSince;
 
+    /** A script has said that all is well with the present directory. It may say something else later. */
+    private boolean scriptContent;
+
     LifeWorld(LifeDevice kind) {
         this.kind = kind;
         nodes = new LifeNodes(model, kind.kind(), kind.devid());
@@ -235,6 +238,7 @@ final class LifeWorld {
     private void writeDevice(StoreAccess access) throws StoreException {
         devices++;
         waiting = false;
+        scriptContent = false;
         Map<String, String> own = new TreeMap<>(kind.attached());
         own.put("params", "image" + devices);
         nodes.writeDevice(access, own);
@@ -243,6 +247,7 @@ final class LifeWorld {
     private void script(String status) {
         undisturbed &= status.equals("connected");
         nodes.writeBackend("hotplug-status", status);
+        scriptContent |= node("hotplug-status").equals("connected");
     }
 
     private void detach() {
@@ -292,7 +297,10 @@ final class LifeWorld {
         if (nodes.frontend("backend").isEmpty()) {
             return;
         }
-        nodes.write(access -> access.write(StorePath.of(nodes.front + "/state"), "1"));
+        nodes.write(access -> {
+            nodes.removeFromFrontend(access, kind.keysOfSomeRings());
+            access.write(StorePath.of(nodes.front + "/state"), "1");
+        });
         disorderly = false;
         undisturbed = node("online").equals("1") && !hidden;
         ScriptedFrontend next = new ScriptedFrontend(
@@ -326,6 +334,7 @@ final class LifeWorld {
             rings++;
             Map<String, String> told = kind.makeRings();
             nodes.write(access -> {
+                nodes.removeFromFrontend(access, kind.keysOfSomeRings());
                 for (Map.Entry<String, String> node : told.entrySet()) {
                     access.write(StorePath.of(nodes.front + "/" + node.getKey()), node.getValue());
                 }
@@ -397,7 +406,7 @@ final class LifeWorld {
         if (then.equals("2") && !now.equals("2")) {
             String status = node("hotplug-status");
             boolean dwelled = status.isEmpty() && clock.nanoTime() - waitingSince >= DWELL_NANOS;
-            check(status.equals("connected") || dwelled || offline, "2 becomes " + now + " before libxl has seen it");
+            check(scriptContent || dwelled || offline, "2 becomes " + now + " before libxl has seen it");
         }
         check(!now.equals("2") || !driver.isConnected(), "2 with a session");
         check(!now.equals("4") || driver.isConnected(), "4 without a session");
@@ -486,9 +495,8 @@ final class LifeWorld {
         require(driver.last().published, "the session does not know of the 4");
         String fault = kind.faultOfSession(nodes);
         require(fault.isEmpty(), fault);
-        boolean scripted = kind.driver(backend).isEmpty();
         require(
-                !scripted || node("sectors").equals(Long.toString(driver.sectors)),
+                !driver.isScripted() || node("sectors").equals(Long.toString(driver.sectors)),
                 "the frontend is not told of the new size");
         boolean ready = Set.of("3", "4").contains(nodes.frontend("state").orElse(""));
         String named = nodes.frontend("ring-ref").orElse("");

@@ -49,6 +49,11 @@ final class ScriptedDriver implements BackendDriver {
         this.inner = inner;
     }
 
+    /** Whether nobody is behind it. */
+    boolean isScripted() {
+        return inner.isEmpty();
+    }
+
     @Override
     public Instance attach(Address address) {
         calls.add("attach");
