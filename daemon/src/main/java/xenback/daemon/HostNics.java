@@ -1,5 +1,8 @@
 package xenback.daemon;
 
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
 import xenback.net.backend.NetBackend;
@@ -12,11 +15,14 @@ import xenback.xen.Xen;
 import xenback.xen.XenException;
 import xenback.xen.io.LoopSource;
 import xenback.xen.store.StorePath;
+import xenback.xen.store.XenStore;
 
 /** Interfaces served to the guests of a host: each is a TAP under the name that the toolstack's scripts expect. */
 final class HostNics {
     /** So that no bridge takes it for the address of its own (as Linux' netback). */
     private static final Mac MAC = new Mac(0xFEFFFFFFFFFFL);
+
+    private static final Path DEVICES = Path.of("/sys/class/net");
 
     private HostNics() {}
 
@@ -26,12 +32,12 @@ final class HostNics {
                 xen,
                 options,
                 LoopSource.own(plan.io()),
-                (_, backend) -> open(backend, options.maxQueues()),
+                (_, backend) -> open(xen, backend, options.maxQueues()),
                 new NetEvents(announcer)::on);
     }
 
     /** {@code vif1.0} for {@code backend/vif/1/0}; its script puts it on a bridge and switches it on. */
-    private static CapturedLink open(StorePath backend, int queues) throws XenException {
+    private static CapturedLink open(Xen xen, StorePath backend, int queues) throws XenException {
         Optional<String> taken = HostServing.takenByKernel(NetBackend.KIND);
         if (taken.isPresent()) { // loaded since we began
             throw new XenException(Errno.EBUSY, taken.get());
@@ -40,10 +46,43 @@ final class HostNics {
         try {
             tap.setMac(MAC);
             tap.setCarrier(false);
+            if (xen.domid() != 0) {
+                bridge(tap, xen.store(), backend);
+            }
             return new CapturedLink(tap);
         } catch (XenException e) {
             tap.close();
             throw e;
+        }
+    }
+
+    /**
+     * In a driver domain does what vif-bridge does, libxl's script unless another is named: libxl runs scripts in its own domain
+     * alone (device_hotplug of libxl_device.c). Beside {@code xl devd}, which runs them in the others, it does no harm, as both do
+     * the same. What another script would do is left to xl devd.
+     */
+    static void bridge(TapLink tap, XenStore store, StorePath backend) throws XenException {
+        if (!store.read(backend.child("script")).orElse("").endsWith("/vif-bridge")) {
+            return;
+        }
+        String bridge = store.read(backend.child("bridge")).orElse("");
+        if (!bridge.matches("[^/ ]+") || !Files.exists(DEVICES.resolve(bridge).resolve("bridge"))) {
+            throw new XenException(
+                    Errno.ENODEV,
+                    "no bridge '" + bridge + "' in this driver domain; make it with: ip link add " + bridge
+                            + " type bridge");
+        }
+        tap.setMtu(mtu(bridge)); // a node mtu has the last word
+        IpTool.run(Optional.empty(), "link", "set", tap.name(), "master", bridge);
+        tap.up();
+    }
+
+    private static int mtu(String device) throws XenException {
+        try {
+            return Integer.parseInt(
+                    Files.readString(DEVICES.resolve(device).resolve("mtu")).strip());
+        } catch (IOException e) {
+            throw new XenException(Errno.EIO, device + ": its MTU cannot be read: " + e.getMessage(), e);
         }
     }
 
