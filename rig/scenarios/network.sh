@@ -61,6 +61,20 @@ served_by_us() {
     backend_log | grep -q '^xnb backend: .* using event channel'
 }
 
+# xentop_agrees NAME: xentop shows as many bytes of the guest's first interface, both ways, as the interface has counted.
+xentop_agrees() {
+    local counters shown before after
+    counters=/sys/class/net/vif$(xl domid "$1").0/statistics
+    before=$(cat "$counters/rx_bytes" "$counters/tx_bytes" | paste -sd' ')
+    shown=$(xentop -b -f -n -i 1 | awk -v guest="$1" '
+        !/^Net/ { here = $1 == guest }
+        here && /^Net0 / { sub(/^Net0 RX: */, ""); received = $0 + 0; sub(/.*TX: */, ""); print received, $0 + 0 }')
+    after=$(cat "$counters/rx_bytes" "$counters/tx_bytes" | paste -sd' ')
+    echo "before $before, in xentop $shown, after $after"
+    echo "$before $shown $after" |
+        awk '{ exit !(NF == 6 && $1 > 1000000 && $2 > 1000000 && $1 <= $3 && $3 <= $5 && $2 <= $4 && $4 <= $6) }'
+}
+
 # far COMMAND...: on the host behind the wire without offload.
 far() {
     ip netns exec world "$@"
@@ -131,6 +145,7 @@ END
     check "the far end gets the guest's file whole" far_fetches "http://$address/file" "$file_sum"
     check "no checksum was wrong on the wire without offload" wire_judged "$logs/wire"
     check "xl network-list shows the interface, connected" eval 'xl network-list net | grep -q "00:16:3e:00:09:01.* 4 "'
+    check "xentop shows what the interface has counted" xentop_agrees net
     guest_tell net end
     guest_end net 60
     check "no interface is left in xenstore, nor in dom0" until_true 10 no_vifs
