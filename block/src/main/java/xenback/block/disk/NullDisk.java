@@ -1,5 +1,7 @@
 package xenback.block.disk;
 
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import xenback.xen.Errno;
@@ -17,6 +19,8 @@ public record NullDisk(String name, long sizeBytes, boolean readOnly) implements
 
     private static final Pattern SIZE = Pattern.compile("([1-9][0-9]{0,17})([KMGT]?)");
     private static final int BLOCK_BYTES = 512;
+    private static final MemorySegment ZEROES =
+            Arena.global().allocate(16 * 1024, 64); // stays in the first-level cache
 
     /** Reads {@code null:SIZE}. */
     static NullDisk open(String target, boolean readOnly) throws XenException {
@@ -90,9 +94,16 @@ public record NullDisk(String name, long sizeBytes, boolean readOnly) implements
         @Override
         public void read(long offsetBytes, ScatterList into, Completion done, int tag) {
             for (int i = 0; i < into.count(); i++) {
-                into.memory(i).asSlice(into.offset(i), into.length(i)).fill((byte) 0);
+                clear(into.memory(i), into.offset(i), into.length(i));
             }
             loop.completeSoon(done, tag, 0);
+        }
+
+        /** A slice to fill would be an object. */
+        private static void clear(MemorySegment memory, long offset, long bytes) {
+            for (long done = 0; done < bytes; done += ZEROES.byteSize()) {
+                MemorySegment.copy(ZEROES, 0, memory, offset + done, Math.min(ZEROES.byteSize(), bytes - done));
+            }
         }
 
         @Override

@@ -1,5 +1,6 @@
 package xenback.block.protocol;
 
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.Arrays;
@@ -16,6 +17,8 @@ public final class BlkifRequest {
     private static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT_UNALIGNED;
     private static final ValueLayout.OfShort SHORT = ValueLayout.JAVA_SHORT_UNALIGNED;
     private static final ValueLayout.OfByte BYTE = ValueLayout.JAVA_BYTE;
+
+    private static final MemorySegment ZEROES = Arena.global().allocate(BlkifLayout.BITS_64.requestBytes(), 8);
 
     private int slotOperation;
     private int operation;
@@ -302,7 +305,7 @@ public final class BlkifRequest {
     }
 
     private void begin(MemorySegment slot, BlkifLayout layout, int slotOperation) {
-        slot.asSlice(0, layout.requestBytes()).fill((byte) 0);
+        MemorySegment.copy(ZEROES, 0, slot, 0, layout.requestBytes()); // a slice would be an object
         slot.set(BYTE, BlkifLayout.OPERATION_AT, (byte) slotOperation);
         slot.set(LONG, layout.idAt(), id);
         slot.set(LONG, layout.sectorNumberAt(), sectorNumber);
