@@ -50,6 +50,7 @@ final class RingScript {
     /** The payload pages from here on hold descriptors of indirect requests. */
     private static final int DESCRIPTOR_PAGES = 24;
 
+    private static final int REQ_PROD = 0;
     private static final int RSP_PROD = 8;
 
     /** After so many turns without an answer there is another honest request, if one can have been hidden. */
@@ -167,6 +168,7 @@ final class RingScript {
     }
 
     private Turn awaitAnswers() {
+        lookForWritesToTheRing();
         if (device.isBroken()) {
             require(mayBreak, "the ring was broken for nothing: " + picture());
             require(device.brokenBecause().contains("RING_OVERFLOW"), device.brokenBecause());
@@ -314,9 +316,18 @@ final class RingScript {
 
     /** Puts what is in {@link #slotBytes} into the next slot, whether there is room or not. */
     private void publish() {
+        lookForWritesToTheRing();
         int next = frontend.reqProd() + 1;
         mayBreak |= Integer.compareUnsigned(next - roundStart, SLOTS) > 0;
         frontend.send(slotBytes);
+    }
+
+    /** A read into the ring's own page, which this guest may ask for, puts the disk's bytes over its counters. */
+    private void lookForWritesToTheRing() {
+        boolean written = frontend.ring().get(ValueLayout.JAVA_INT, REQ_PROD) != frontend.reqProd();
+        mayBreak |= written;
+        tampered |= written;
+        rspProdRewritten |= written;
     }
 
     /** An honest frontend waits for room; this one rarely does not. */
@@ -348,6 +359,7 @@ final class RingScript {
     }
 
     private void claim() {
+        lookForWritesToTheRing();
         int to = in.rarely() ? in.u32() : frontend.reqProd() + in.below(8) - (in.rarely() ? in.u8() : 0);
         mayBreak |= to - frontend.reqProd() < 0 || Integer.compareUnsigned(to - roundStart, SLOTS) > 0;
         tampered = true; // what lies in those slots is taken for requests
