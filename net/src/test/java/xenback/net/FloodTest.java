@@ -8,10 +8,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import xenback.net.HostileNetGuest.Slot;
 import xenback.net.backend.NetOptions;
-import xenback.net.link.Link;
-import xenback.net.link.LinkQueue;
 import xenback.net.link.VnetHeader;
-import xenback.net.packet.Mac;
 import xenback.xen.io.Completion;
 import xenback.xen.io.EventLoop;
 
@@ -34,17 +31,11 @@ class FloodTest {
     }
 
     /** Its end is the end of the flood, so that a backend that cannot leave it is let go. */
-    private static final class Flood implements Link, LinkQueue {
+    private static final class Flood extends OneQueueLink {
         private volatile boolean over;
 
-        @Override
-        public String name() {
-            return "flood";
-        }
-
-        @Override
-        public LinkQueue openQueue(int number) {
-            return this;
+        Flood() {
+            super("flood");
         }
 
         @Override
@@ -60,23 +51,6 @@ class FloodTest {
 
         @Override
         public void awaitFrame(EventLoop loop, Completion done, int tag) {}
-
-        @Override
-        public void setOffload(int mask) {}
-
-        @Override
-        public int mtu() {
-            return 1500;
-        }
-
-        @Override
-        public void setMtu(int bytes) {}
-
-        @Override
-        public void setMac(Mac mac) {}
-
-        @Override
-        public void setCarrier(boolean on) {}
 
         @Override
         public void close() {

@@ -16,9 +16,6 @@ import org.junit.jupiter.params.provider.ValueSource;
 import xenback.net.backend.NetOptions;
 import xenback.net.frontend.XnFeature;
 import xenback.net.frontend.XnOptions;
-import xenback.net.link.Link;
-import xenback.net.link.LinkQueue;
-import xenback.net.packet.Mac;
 import xenback.xen.Errno;
 import xenback.xen.io.Completion;
 import xenback.xen.io.EventLoop;
@@ -79,8 +76,7 @@ class NetAllocationTest {
     }
 
     /** A link that has as many frames as are asked for, and counts what it is sent. Allocates nothing for either. */
-    private static final class Pump implements Link, LinkQueue {
-        private final String name;
+    private static final class Pump extends OneQueueLink {
         private final MemorySegment[] frames = {
             memory(PlainFrames.finished(PlainFrames.frame(4, PlainFrames.UDP, 0, 18), 0)),
             memory(PlainFrames.partial(PlainFrames.frame(4, PlainFrames.TCP, 0, 1400), 0, 0)),
@@ -94,7 +90,7 @@ class NetAllocationTest {
         private volatile int sent;
 
         Pump(String name) {
-            this.name = name;
+            super(name);
         }
 
         private static MemorySegment memory(byte[] frame) {
@@ -141,35 +137,5 @@ class NetAllocationTest {
                 done = told;
             }
         }
-
-        @Override
-        public void setOffload(int mask) {}
-
-        @Override
-        public String name() {
-            return name;
-        }
-
-        @Override
-        public LinkQueue openQueue(int number) {
-            return this;
-        }
-
-        @Override
-        public int mtu() {
-            return 1500;
-        }
-
-        @Override
-        public void setMtu(int bytes) {}
-
-        @Override
-        public void setMac(Mac mac) {}
-
-        @Override
-        public void setCarrier(boolean on) {}
-
-        @Override
-        public void close() {}
     }
 }

@@ -1,15 +1,13 @@
 package xenback.net.backend;
 
 import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
-import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Queue;
 import xenback.net.link.Link;
 import xenback.net.link.LinkQueue;
+import xenback.net.link.LoopLink;
 import xenback.net.packet.Mac;
-import xenback.xen.Errno;
+import xenback.xen.XenException;
 import xenback.xen.io.Completion;
 import xenback.xen.io.EventLoop;
 
@@ -20,6 +18,7 @@ final class EchoLink implements Link {
     boolean carrier;
     boolean up = true;
     int mtu = 1500;
+    private final LoopLink loop = new LoopLink("echo");
     private int openQueues;
 
     Link opened() {
@@ -44,7 +43,7 @@ final class EchoLink implements Link {
         check(open, "a queue of a closed link is opened");
         check(number == openQueues, "queue " + number + " is opened with " + openQueues + " open");
         openQueues++;
-        return new EchoQueue();
+        return new CountedQueue();
     }
 
     @Override
@@ -78,57 +77,38 @@ final class EchoLink implements Link {
         open = false;
     }
 
-    private final class EchoQueue implements LinkQueue {
-        private final Queue<byte[]> frames = new ArrayDeque<>();
-        private EventLoop loop;
-        private Completion awaiting;
-        private int tag;
+    /** A queue that tells of its end. */
+    private final class CountedQueue implements LinkQueue {
+        private final LinkQueue frames = loop.openQueue(0);
 
         @Override
         public int receive(MemorySegment into, long offset, int capacity) {
-            byte[] frame = frames.poll();
-            if (frame == null) {
-                return -Errno.EAGAIN.number();
-            }
-            int bytes = Math.min(frame.length, capacity);
-            MemorySegment.copy(frame, 0, into, ValueLayout.JAVA_BYTE, offset, bytes);
-            return bytes;
+            return frames.receive(into, offset, capacity);
         }
 
         @Override
         public int send(MemorySegment from, long offset, int bytes) {
-            frames.add(from.asSlice(offset, bytes).toArray(ValueLayout.JAVA_BYTE));
-            tell();
-            return bytes;
+            return frames.send(from, offset, bytes);
         }
 
         @Override
-        public void awaitFrame(EventLoop waiting, Completion done, int itsTag) {
-            loop = waiting;
-            awaiting = done;
-            tag = itsTag;
-            tell();
-        }
-
-        private void tell() {
-            Completion told = awaiting;
-            if (told != null && !frames.isEmpty()) {
-                awaiting = null;
-                loop.completeSoon(told, tag, EventLoop.POLLIN);
-            }
+        public void awaitFrame(EventLoop waiting, Completion done, int tag) {
+            frames.awaitFrame(waiting, done, tag);
         }
 
         @Override
-        public void stopAwaiting(EventLoop waiting, Completion done, int itsTag) {
-            awaiting = null;
-            waiting.completeSoon(done, itsTag, -Errno.ECANCELED.number());
+        public void stopAwaiting(EventLoop waiting, Completion done, int tag) {
+            frames.stopAwaiting(waiting, done, tag);
         }
 
         @Override
-        public void setOffload(int mask) {}
+        public void setOffload(int mask) throws XenException {
+            frames.setOffload(mask);
+        }
 
         @Override
         public void close() {
+            frames.close();
             openQueues--;
         }
     }

@@ -22,7 +22,6 @@ import xenback.xen.ring.BackRing;
  * places (netif.h). The queue's thread; no allocation but when the guest has set a hash.
  */
 final class ReceiveBatch {
-    private static final int PAGE_BYTES = 4096;
     private static final int COPY_ENTRIES = 1024;
     private static final int MOST_RESPONSES = Netif.SLOTS;
     private static final int SEGMENTS_BYTES = 512 * 1024;
@@ -99,7 +98,7 @@ final class ReceiveBatch {
         if (!whole) {
             return cut(memory, at + VnetHeader.BYTES, length, VnetHeader.gsoSize(memory, at));
         }
-        if (!receives.scatterGather() && length > PAGE_BYTES - headroom) {
+        if (!receives.scatterGather() && length > GrantCopyBatch.PAGE_BYTES - headroom) {
             counters.drop(NetDrop.BAD_LENGTH);
             return true;
         }
@@ -125,7 +124,7 @@ final class ReceiveBatch {
             headers.parse(memory, at, length);
             pieceBytes = headers.headerBytes() + size;
             int count = segmenter.begin(memory, at, length, headers, size);
-            boolean fits = receives.scatterGather() || pieceBytes <= PAGE_BYTES - headroom;
+            boolean fits = receives.scatterGather() || pieceBytes <= GrantCopyBatch.PAGE_BYTES - headroom;
             if (count == 0 || count > MOST_SEGMENTS || !fits) {
                 counters.drop(NetDrop.NOT_SEGMENTABLE);
                 return true; // what nobody can send on is dropped
@@ -151,7 +150,7 @@ final class ReceiveBatch {
     /** True if the guest has posted enough for a frame; if only the batch is full it is finished. */
     private boolean makeRoom(int length, int gso) {
         int extras = (gso != 0 ? 1 : 0) + (headroom > 0 ? 1 : 0) + (hashSetting.hashes() ? 1 : 0);
-        int room = PAGE_BYTES - headroom;
+        int room = GrantCopyBatch.PAGE_BYTES - headroom;
         int needed = (length + room - 1) / room + extras;
         if (ring.untaken() < needed) {
             return false;
@@ -200,7 +199,7 @@ final class ReceiveBatch {
         int done = 0;
         while (done < length) {
             boolean first = done == 0;
-            int bytes = Math.min(PAGE_BYTES - headroom, length - done);
+            int bytes = Math.min(GrantCopyBatch.PAGE_BYTES - headroom, length - done);
             long request = ring.takeWord();
             int entry = copy(NetSlots.rxRequestGref(request), memory, at + done, bytes);
             done += bytes;

@@ -8,6 +8,7 @@ import xenback.net.link.VnetHeader;
 import xenback.net.packet.FrameHeaders;
 import xenback.net.packet.Toeplitz;
 import xenback.net.protocol.Netif;
+import xenback.xen.grant.GrantCopyBatch;
 import xenback.xen.ring.BackRing;
 
 /**
@@ -18,10 +19,8 @@ import xenback.xen.ring.BackRing;
 final class ReceivePath {
     private static final int BUFFERS = 64;
     private static final int BUFFER_BYTES = 65536 + 64;
-    private static final int PAGE_BYTES = 4096;
-
     /** From one buffer to the next, see {@link #at}. */
-    private static final int STRIDE_BYTES = 17 * PAGE_BYTES;
+    private static final int STRIDE_BYTES = 17 * GrantCopyBatch.PAGE_BYTES;
 
     /**
      * Frames taken from the link in a sweep, wanted or not: whoever floods a guest with what it does not want must not keep the
@@ -66,7 +65,7 @@ final class ReceivePath {
         this.ring = ring;
         this.counters = counters;
         batch = new ReceiveBatch(connection, ring, counters, arena);
-        buffers = arena.allocate(PAGE_BYTES + (long) BUFFERS * STRIDE_BYTES, PAGE_BYTES);
+        buffers = arena.allocate(GrantCopyBatch.PAGE_BYTES + (long) BUFFERS * STRIDE_BYTES, GrantCopyBatch.PAGE_BYTES);
     }
 
     /** Has frames handed to the queue that the guest's hash names; {@code all} has this one at {@code number}. */
@@ -224,6 +223,6 @@ final class ReceivePath {
      * page of ours is two for Linux and Xen.
      */
     private static long at(int buffer) {
-        return PAGE_BYTES - VnetHeader.BYTES + (long) buffer * STRIDE_BYTES;
+        return GrantCopyBatch.PAGE_BYTES - VnetHeader.BYTES + (long) buffer * STRIDE_BYTES;
     }
 }

@@ -34,8 +34,6 @@ final class TransmitPath {
     /** Where frames begin at least, with a header in front. */
     private static final int ALIGNMENT = 64;
 
-    private static final int PAGE_BYTES = 4096;
-
     /** As Linux' tcp_min_snd_mss. */
     private static final int LEAST_SEGMENT_BYTES = 48;
 
@@ -73,7 +71,7 @@ final class TransmitPath {
         this.counters = counters;
         slots = arena.allocate((long) Netif.SLOTS * Netif.TX_SLOT_BYTES, 8);
         responses = arena.allocate((long) Netif.SLOTS * Netif.TX_SLOT_BYTES, 8);
-        frames = arena.allocate(FRAMES_BYTES, PAGE_BYTES);
+        frames = arena.allocate(FRAMES_BYTES, GrantCopyBatch.PAGE_BYTES);
         for (int i = 0; i < MOST_PACKETS; i++) {
             packets[i] = new TxPacket();
         }
@@ -117,7 +115,7 @@ final class TransmitPath {
         copies.clear();
         while (packetCount < MOST_PACKETS
                 && copies.capacity() - copies.count() >= TxPacket.MOST_SLOTS
-                && FRAMES_BYTES - framesUsed >= Netif.MOST_FRAME_BYTES + PAGE_BYTES + 2 * ALIGNMENT
+                && FRAMES_BYTES - framesUsed >= Netif.MOST_FRAME_BYTES + GrantCopyBatch.PAGE_BYTES + 2 * ALIGNMENT
                 && next != ring.taken()) {
             TxPacket packet = packets[packetCount];
             int used = packet.gather(slots, next, ring.taken() - next);
@@ -165,7 +163,9 @@ final class TransmitPath {
      */
     private int firstByte(TxPacket packet) {
         int first = framesUsed + VnetHeader.BYTES;
-        return packet.slotCount() == 1 ? first : first + (packet.offset(1) - first - packet.size(0) & PAGE_BYTES - 1);
+        return packet.slotCount() == 1
+                ? first
+                : first + (packet.offset(1) - first - packet.size(0) & GrantCopyBatch.PAGE_BYTES - 1);
     }
 
     /** Fetches, sends and answers what was gathered. */
