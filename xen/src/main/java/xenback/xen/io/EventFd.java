@@ -43,7 +43,7 @@ public final class EventFd implements AutoCloseable {
     /** Sets the counter back to zero. Any thread, no allocation. */
     public synchronized void reset() {
         if (!closed) {
-            Libc.read(ignoredState, fd, sink.address(), 8);
+            Libc.tryRead(fd, sink.address(), 8);
         }
     }
 

@@ -18,7 +18,7 @@ import java.lang.invoke.MethodHandle;
  * <p>A call that captures makes a slice of that segment (SharedUtils.checkCaptureSegment), 40 bytes of heap each time until the
  * optimising compiler has seen it, which a call made once in 256 requests waits for in vain. The calls of the data path are
  * therefore made without; one that failed is made again to learn why, and what the second says stands. Only calls that have done
- * nothing when they fail are made so: never fdatasync, which tells an error once. Those called try... never ask for the reason.
+ * nothing when they fail are made so: never fdatasync and recv, which tell an error once. Those called try... never ask for the reason.
  */
 final class Libc {
     private static final Linker LINKER = Linker.nativeLinker();
@@ -69,7 +69,9 @@ final class Libc {
     private static final MethodHandle GETSOCKNAME = bind("getsockname", INT, INT, LONG, LONG);
     private static final MethodHandle SETNS = bind("setns", INT, INT, INT);
     private static final MethodHandle RECV = bind("recv", LONG, INT, LONG, LONG, INT);
-    private static final MethodHandle SENDMSG = bind("sendmsg", LONG, INT, LONG, INT);
+    private static final MethodHandle RECV_QUICK = bindQuick("recv", LONG, INT, LONG, LONG, INT);
+    private static final MethodHandle SENDMSG = bindQuick("sendmsg", LONG, INT, LONG, INT);
+    private static final MethodHandle SENDMSG_AGAIN = bind("sendmsg", LONG, INT, LONG, INT);
 
     private static final long STATE_BYTES = Linker.Option.captureStateLayout().byteSize();
 
@@ -382,9 +384,19 @@ final class Libc {
         }
     }
 
+    /** What there is to receive, or -1 and not why. */
+    static long tryRecv(int fd, long address, long length, int flags) {
+        try {
+            return (long) RECV_QUICK.invokeExact(fd, address, length, flags);
+        } catch (Throwable e) {
+            throw unexpected(e);
+        }
+    }
+
     static long sendmsg(MemorySegment state, int fd, long message, int flags) {
         try {
-            return result(state, (long) SENDMSG.invokeExact(state, fd, message, flags));
+            long value = (long) SENDMSG.invokeExact(fd, message, flags);
+            return value != -1 ? value : result(state, (long) SENDMSG_AGAIN.invokeExact(state, fd, message, flags));
         } catch (Throwable e) {
             throw unexpected(e);
         }

@@ -16,7 +16,9 @@ final class PollLoop extends EventLoop {
     private static final int F_SETFL = 4;
     private static final int O_RDWR = 2;
     private static final int O_NONBLOCK = 0x800;
+    private static final int POLLERR = 8;
     private static final int POLLHUP = 0x10;
+    private static final int POLLNVAL = 0x20;
 
     // struct pollfd (poll.h)
     private static final int POLLFD_BYTES = 8;
@@ -164,7 +166,7 @@ final class PollLoop extends EventLoop {
         int result = switch (kinds[index]) {
             case POLL -> revents;
             case READ -> (int) Libc.read(state, fd, addresses[index], lengths[index]);
-            case RECV -> (int) Libc.recv(state, fd, addresses[index], lengths[index], UringLayout.MSG_DONTWAIT);
+            case RECV -> receive(index, fd, revents);
             case SEND -> send(fd, lists[index]);
             case ACCEPT -> accept(fd, revents);
         };
@@ -180,6 +182,16 @@ final class PollLoop extends EventLoop {
     private int accept(int fd, int revents) {
         int result = Libc.accept4(state, fd, UringLayout.SOCK_CLOEXEC);
         return result == -Errno.EAGAIN.number() && (revents & POLLHUP) != 0 ? -Errno.EINVAL.number() : result;
+    }
+
+    /** A socket tells an error once: where poll has seen one it is asked for by name, else there is just nothing yet. */
+    private int receive(int index, int fd, int revents) {
+        long address = addresses[index];
+        if ((revents & (POLLERR | POLLHUP | POLLNVAL)) != 0) {
+            return (int) Libc.recv(state, fd, address, lengths[index], UringLayout.MSG_DONTWAIT);
+        }
+        int bytes = (int) Libc.tryRecv(fd, address, lengths[index], UringLayout.MSG_DONTWAIT);
+        return bytes < 0 ? -Errno.EAGAIN.number() : bytes;
     }
 
     private int send(int fd, ScatterList list) {
