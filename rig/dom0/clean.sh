@@ -3,7 +3,9 @@
 
 # note TEXT: a line for the log, with dom0's uptime.
 note() {
-    echo "== $(cut -d' ' -f1 /proc/uptime) s: $1"
+    local uptime # read without a process, which takes a fifth of a second here
+    read -r uptime _ </proc/uptime
+    echo "== $uptime s: $1"
 }
 
 # verdict ok|FAIL TEXT: the line that rig/run prints and counts.
