@@ -42,7 +42,8 @@ final class HostNics {
         if (taken.isPresent()) { // loaded since we began
             throw new XenException(Errno.EBUSY, taken.get());
         }
-        TapLink tap = TapLink.open("vif" + backend.parent().key() + "." + backend.key(), queues);
+        String name = "vif" + backend.parent().key() + "." + backend.key();
+        TapLink tap = TapLink.open(xen.domid() == 0 ? name : named(xen.store(), backend, name), queues);
         try {
             tap.setMac(MAC);
             tap.setCarrier(false);
@@ -54,6 +55,16 @@ final class HostNics {
             tap.close();
             throw e;
         }
+    }
+
+    /**
+     * In a driver domain the name that {@code vifname=} gives, which Xen's scripts change the usual one to in domain 0. They leave a
+     * device alone that has it.
+     */
+    static String named(XenStore store, StorePath backend, String usual) throws XenException {
+        return store.read(backend.child("vifname"))
+                .filter(name -> !name.isEmpty())
+                .orElse(usual);
     }
 
     /**

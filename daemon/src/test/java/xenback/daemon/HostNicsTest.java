@@ -14,6 +14,7 @@ import xenback.net.link.TapLink;
 import xenback.xen.XenException;
 import xenback.xen.embedded.EmbeddedXen;
 import xenback.xen.store.StorePath;
+import xenback.xen.store.XenStore;
 
 /** What becomes of an interface in a driver domain, where libxl of domain 0 runs no script. Root. */
 final class HostNicsTest {
@@ -70,6 +71,16 @@ final class HostNicsTest {
         nodes(Map.of("script", "/etc/xen/scripts/vif-route", "bridge", bridge));
         assertThat(isPort()).isFalse();
         assertThat(tap.isUp()).isFalse();
+    }
+
+    @Test
+    void itHasTheNameThatTheGuestsConfigurationGives() throws Exception {
+        XenStore store = xen.domain0().store();
+        assertThat(HostNics.named(store, BACKEND, "vif7.0")).isEqualTo("vif7.0");
+        store.write(BACKEND.child("vifname"), "web");
+        assertThat(HostNics.named(store, BACKEND, "vif7.0")).isEqualTo("web");
+        store.write(BACKEND.child("vifname"), "");
+        assertThat(HostNics.named(store, BACKEND, "vif7.0")).isEqualTo("vif7.0");
     }
 
     @Test
