@@ -119,17 +119,17 @@ check "and over IPv6" eval 'until_true 10 ping -6 -c 1 -W 5 fd09::1 && ping -6 -
 check "a file comes whole from dom0" fetches http://10.9.0.1/file $sum
 check "TCP, to dom0" iperf -c 10.9.0.1 -t 2
 check "TCP, from dom0" iperf -c 10.9.0.1 -t 2 -R
-check "TCP over IPv6, both ways" eval 'iperf -c fd09::1 -t 2 && iperf -c fd09::1 -t 2 -R'
+check "TCP over IPv6, both ways" eval 'iperf -c fd09::1 -t 1 && iperf -c fd09::1 -t 1 -R'
 check "eight streams at once" iperf -c 10.9.0.1 -t 2 -P 8
-check "UDP, to dom0" iperf -c 10.9.0.1 -t 2 -u -b 20M -l 1400
-check "UDP, from dom0" iperf -c 10.9.0.1 -t 2 -u -b 20M -l 1400 -R
+check "UDP, to dom0" iperf -c 10.9.0.1 -t 1 -u -b 20M -l 1400
+check "UDP, from dom0" iperf -c 10.9.0.1 -t 1 -u -b 20M -l 1400 -R
 check "UDP of 64 KiB, in fragments, both ways" \
-    eval 'iperf -c 10.9.0.1 -t 2 -u -b 10M -l 65000 && iperf -c 10.9.0.1 -t 2 -u -b 10M -l 65000 -R'
+    eval 'iperf -c 10.9.0.1 -t 1 -u -b 10M -l 65000 && iperf -c 10.9.0.1 -t 1 -u -b 10M -l 65000 -R'
 say wire
 until_true 60 dom0_said watched
 check "a file comes whole over a wire without offload" fetches http://10.9.0.2/file $sum
-check "TCP to the far end of that wire, both ways" eval 'iperf -c 10.9.0.2 -t 2 && iperf -c 10.9.0.2 -t 2 -R'
-check "and over IPv6" eval 'iperf -c fd09::2 -t 2 && iperf -c fd09::2 -t 2 -R'
+check "TCP to the far end of that wire, both ways" eval 'iperf -c 10.9.0.2 -t 1 && iperf -c 10.9.0.2 -t 1 -R'
+check "and over IPv6" eval 'iperf -c fd09::2 -t 1 && iperf -c fd09::2 -t 1 -R'
 check "UDP over it, in fragments too" \
     eval 'iperf -c 10.9.0.2 -t 1 -u -b 5M -l 1400 && iperf -c 10.9.0.2 -t 1 -u -b 5M -l 65000'
 check "the guest serves the file itself" serves http://10.9.0.1/file
