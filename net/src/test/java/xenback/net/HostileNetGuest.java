@@ -3,6 +3,7 @@ package xenback.net;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.lang.invoke.VarHandle;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -31,7 +32,15 @@ final class HostileNetGuest implements AutoCloseable {
 
     private static final int RX_PAGE = 300;
     private static final int RINGS = 3;
+
+    /** The rings' numbers, for {@link #reqEvent} and its like. */
+    static final int TX = 0;
+
+    static final int RX = 1;
+    static final int CONTROL = 2;
+    private static final VarHandle INT = ValueLayout.JAVA_INT.varHandle();
     private static final long REQ_PROD = 0;
+    private static final long REQ_EVENT = 4;
     private static final long RSP_PROD = 8;
     private static final long RSP_EVENT = 12;
     private static final long SLOTS_AT = 64;
@@ -99,7 +108,7 @@ final class HostileNetGuest implements AutoCloseable {
         rxSeen = 0;
         controlProd = 0;
         for (int i = 0; i < RINGS; i++) {
-            ring(i).set(ValueLayout.JAVA_INT, 4, 1);
+            ring(i).set(ValueLayout.JAVA_INT, REQ_EVENT, 1);
             ring(i).set(ValueLayout.JAVA_INT, RSP_EVENT, 1);
         }
     }
@@ -253,6 +262,54 @@ final class HostileNetGuest implements AutoCloseable {
         events.notifyPort(nodes.containsKey("split") ? rxPort : port);
     }
 
+    /** Up to where the backend has asked for no event, and one more: the transmit, receive or control ring's. */
+    int reqEvent(int ring) {
+        return (int) INT.getAcquire(ring(ring), REQ_EVENT);
+    }
+
+    int reqProd(int ring) {
+        return (int) INT.getAcquire(ring(ring), REQ_PROD);
+    }
+
+    int answered(int ring) {
+        return (int) INT.getAcquire(ring(ring), RSP_PROD);
+    }
+
+    /**
+     * Publishes requests as netif's honest frontends do, with an event if it was asked for and only then (io/ring.h,
+     * RING_PUSH_REQUESTS_AND_CHECK_NOTIFY).
+     *
+     * @return whether it was
+     */
+    private boolean publishAsAgreed(int ring, int itsPort, int prod) {
+        int before = reqProd(ring);
+        INT.setRelease(ring(ring), REQ_PROD, prod);
+        VarHandle.fullFence();
+        boolean asked = Integer.compareUnsigned(prod - reqEvent(ring), prod - before) < 0;
+        if (asked) {
+            events.notifyPort(itsPort);
+        }
+        return asked;
+    }
+
+    /** Sends a slot; the backend gets an event if it has asked for one, which is the answer. */
+    boolean sendAsAgreed(Slot slot) {
+        put(slot);
+        return publishAsAgreed(TX, port, txProd);
+    }
+
+    /** Posts a buffer in the same way. */
+    boolean postAsAgreed() {
+        putBuffers(1);
+        return publishAsAgreed(RX, nodes.containsKey("split") ? rxPort : port, rxProd);
+    }
+
+    /** Sends a control message in the same way. */
+    boolean sayAsAgreed(int type) {
+        putMessage(type, 0, 0, 0);
+        return publishAsAgreed(CONTROL, controlPort, controlProd);
+    }
+
     void notifyBackend() {
         events.notifyPort(port);
     }
@@ -325,12 +382,16 @@ final class HostileNetGuest implements AutoCloseable {
 
     /** Posts buffers, each one page. */
     void post(int count) {
+        putBuffers(count);
+        claimRx(rxProd);
+    }
+
+    private void putBuffers(int count) {
         for (int i = 0; i < count; i++) {
-            int page = RX_PAGE + (rxProd + i & 255);
-            NetSlots.putRxRequest(slotBytes, rxProd + i & 0xFFFF, gref(page));
-            rxSlot(rxProd + i).copyFrom(slotBytes.asSlice(0, Netif.RX_SLOT_BYTES));
+            int page = RX_PAGE + (rxProd & 255);
+            NetSlots.putRxRequest(slotBytes, rxProd & 0xFFFF, gref(page));
+            rxSlot(rxProd++).copyFrom(slotBytes.asSlice(0, Netif.RX_SLOT_BYTES));
         }
-        claimRx(rxProd + count);
     }
 
     int rxAnswered() {
@@ -366,15 +427,10 @@ final class HostileNetGuest implements AutoCloseable {
 
     /** Sends a control message and waits for the answer. */
     Answer ask(int type, int a, int b, int c) throws Exception {
-        Message message = new Message((short) controlProd, type, a, b, c);
-        MemorySegment slot = ring(2).asSlice(SLOTS_AT + (long) (controlProd & 127) * NetControl.SLOT_BYTES, 16);
-        message.write(slot);
-        controlProd++;
-        ring(2).set(ValueLayout.JAVA_INT, REQ_PROD, controlProd);
-        events.notifyPort(controlPort);
-        Await.until(
-                () -> ring(2).get(ValueLayout.JAVA_INT, RSP_PROD) == controlProd,
-                () -> "an answer to control message " + message);
+        MemorySegment slot = putMessage(type, a, b, c);
+        Message message = Message.read(slot);
+        claimControl(controlProd);
+        Await.until(() -> answered(CONTROL) == controlProd, () -> "an answer to control message " + message);
         Message echo = Message.read(slot);
         if (echo.id() != message.id() || echo.type() != type) {
             throw new AssertionError("answered " + echo + " for " + message);
@@ -382,9 +438,21 @@ final class HostileNetGuest implements AutoCloseable {
         return Answer.read(slot);
     }
 
+    /** Sends a control message with an event, asked for or not, and waits for nothing. */
+    void say(int type, int a, int b) {
+        putMessage(type, a, b, 0);
+        claimControl(controlProd);
+    }
+
+    private MemorySegment putMessage(int type, int a, int b, int c) {
+        MemorySegment slot = ring(CONTROL).asSlice(SLOTS_AT + (long) (controlProd & 127) * NetControl.SLOT_BYTES, 16);
+        new Message((short) controlProd++, type, a, b, c).write(slot);
+        return slot;
+    }
+
     void claimControl(int prod) {
         controlProd = prod;
-        ring(2).set(ValueLayout.JAVA_INT, REQ_PROD, prod);
+        ring(CONTROL).set(ValueLayout.JAVA_INT, REQ_PROD, prod);
         events.notifyPort(controlPort);
     }
 

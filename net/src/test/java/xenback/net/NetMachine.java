@@ -8,6 +8,7 @@ import java.util.Map;
 import java.util.SequencedMap;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.function.UnaryOperator;
 import xenback.net.backend.NetBackend;
 import xenback.net.backend.NetCounters;
 import xenback.net.backend.NetEvent;
@@ -15,6 +16,7 @@ import xenback.net.backend.NetOptions;
 import xenback.net.frontend.Xn;
 import xenback.net.frontend.XnOptions;
 import xenback.net.link.Link;
+import xenback.xen.Xen;
 import xenback.xen.XenException;
 import xenback.xen.embedded.Domain;
 import xenback.xen.embedded.EmbeddedXen;
@@ -32,21 +34,28 @@ final class NetMachine implements AutoCloseable {
     final Toolstack toolstack;
     final List<NetEvent> events = new CopyOnWriteArrayList<>();
     private final NetOptions options;
+    private final Xen port;
     private final Map<String, Link> links = new ConcurrentHashMap<>();
     private final List<EventLoop> loops = new ArrayList<>();
     private final List<Xn> xns = new ArrayList<>();
     private NetBackend backend;
 
     NetMachine(Path dir, NetOptions options) throws XenException {
+        this(dir, options, whole -> whole);
+    }
+
+    /** @param hook puts something between the backend and its hypervisor */
+    NetMachine(Path dir, NetOptions options, UnaryOperator<Xen> hook) throws XenException {
         this.options = options;
         xen = EmbeddedXen.start(dir.resolve("run"));
+        port = hook.apply(xen.domain0());
         toolstack = new Toolstack(xen.domain0().store());
         startBackend();
     }
 
     private void startBackend() throws XenException {
         backend = NetBackend.start(
-                xen.domain0(),
+                port,
                 options,
                 LoopSource.own(Engine.AUTO),
                 (name, directory) -> links.computeIfAbsent(name, WireLink::new),

@@ -240,7 +240,9 @@ final class NetQueue {
         if (!starved && !stalled) {
             return false;
         }
-        if (!rxRing.beginSweep()) {
+        // If frames are starved, then as of the look that the sweep took: a newer one would hide from rearm what came
+        // since.
+        if (!starved && !rxRing.beginSweep()) {
             breakReceiveRing();
             return false;
         }
