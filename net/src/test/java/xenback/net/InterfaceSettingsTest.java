@@ -318,7 +318,7 @@ class InterfaceSettingsTest {
 
     @Test
     void theRateHoldsFramesBackAndLosesNone() throws Exception {
-        start(NetOptions.usual(), "rate", "200000,10000").connect(); // a burst of 200 kB
+        start(NetOptions.usual(), "rate", "40000,50000").connect(); // a burst of 200 kB
         int first = guest.txProd();
         for (int i = 0; i < 250; i++) {
             guest.put(new Slot(i, 0, 0, 4096));
@@ -331,13 +331,31 @@ class InterfaceSettingsTest {
 
     @Test
     void theRateToTheGuestHoldsFramesBackAndLosesNone() throws Exception {
-        start(NetOptions.usual(), "rate-to-guest", "200000,10000").connect();
+        start(NetOptions.usual(), "rate-to-guest", "40000,50000").connect();
         byte[][] frames = new byte[240][];
         java.util.Arrays.fill(frames, PlainFrames.finished(new byte[4096], 0));
         guest.post(240);
         guest.link().put(frames);
         assertThat(guest.receive(240)).hasSize(240);
         assertThat(guest.counters().throttled()).isPositive();
+    }
+
+    /** The way from the guest waits for days; each wait of the other way is one of its own, and not as long. */
+    @Test
+    void aRateOneWayHoldsNothingUpTheOther() throws Exception {
+        start(NetOptions.usual(), "rate", "1,10000000", "rate-to-guest", "40000,50000")
+                .connect();
+        for (int i = 0; i < 40; i++) {
+            guest.put(new Slot(i, 0, 0, 4096));
+        }
+        guest.publishTx();
+        Await.until(() -> guest.counters().throttled() == 1, () -> "a rate that holds back");
+        byte[][] frames = new byte[200][];
+        java.util.Arrays.fill(frames, PlainFrames.finished(new byte[4096], 0));
+        guest.post(200);
+        guest.link().put(frames);
+        assertThat(guest.receive(200)).hasSize(200);
+        assertThat(guest.counters().throttled()).isGreaterThan(10);
     }
 
     @Test

@@ -54,7 +54,8 @@ final class NetQueue {
     private long starvedSinceNanos;
     private boolean starved;
     private final LaterSweep pollLater = new LaterSweep();
-    private final LaterSweep throttleEnd = new LaterSweep();
+    private final LaterSweep txThrottleEnd = new LaterSweep(); // one each: the other way's may be days off
+    private final LaterSweep rxThrottleEnd = new LaterSweep();
     private @Nullable FrameHandover handover; // from before the begin on
     private final EventLoop.TurnEnd handed = new EventLoop.TurnEnd() {
         @Override
@@ -222,7 +223,8 @@ final class NetQueue {
             listening = true;
             connection.link().awaitFrame(connection.loop(), onReadable, 0);
         }
-        throttle();
+        throttle(transmit.throttledNanos(), txThrottleEnd);
+        throttle(receive.throttledNanos(), rxThrottleEnd);
         if (more) {
             sweepAgain = true;
             connection.loop().atNextTurn(turnEnd);
@@ -266,12 +268,9 @@ final class NetQueue {
         transmit.breakRing(NetRule.RING_OVERFLOW, rxRing);
     }
 
-    private void throttle() {
-        long tx = transmit.throttledNanos();
-        long rx = receive.throttledNanos();
-        long nanos = tx == 0 ? rx : rx == 0 ? tx : Math.min(tx, rx);
+    private void throttle(long nanos, LaterSweep end) {
         if (nanos > 0) {
-            counters.throttled.add(throttleEnd.arm(Math.max(nanos, LEAST_THROTTLE_NANOS)) ? 1 : 0);
+            counters.throttled.add(end.arm(Math.max(nanos, LEAST_THROTTLE_NANOS)) ? 1 : 0);
         }
     }
 
