@@ -104,14 +104,18 @@ final class CaptureCommand implements Callable<Integer> {
             if (done.getCount() == 0) {
                 return; // it has ended by itself, and its status counts
             }
+            ExitCode status = ExitCode.OK;
             try {
                 client.end();
-                done.await(END_PATIENCE_SECONDS, TimeUnit.SECONDS);
+                if (!done.await(END_PATIENCE_SECONDS, TimeUnit.SECONDS)) {
+                    screen.err("xenback: " + file + " takes no more; it ends without its last frames and their count");
+                    status = ExitCode.FAILURE;
+                }
             } catch (IOException | InterruptedException e) {
                 // The other side was faster.
             }
             screen.close();
-            Runtime.getRuntime().halt(ExitCode.OK.status());
+            Runtime.getRuntime().halt(status.status());
         });
     }
 }

@@ -146,6 +146,64 @@ final class ServeNicTest extends Checkout {
         }
     }
 
+    /** A pipe that is full, then a socket, then the ring of frames: what does not fit is lost to the capture and to nobody else. */
+    @Test
+    void aCaptureThatNobodyReadsHoldsNobodyUpAndTellsItsLosses() throws Exception {
+        try (NicBench bench = new NicBench(directory)) {
+            Path file = directory.resolve("late.pcapng");
+            Path read = directory.resolve("read");
+            Tool capture = captureIntoAPipe(bench, "until [ -e " + read + " ]; do sleep 0.05; done; exec cat >" + file);
+            flood(bench);
+
+            Files.createFile(read);
+            capture.signal("INT");
+            Tool.Result result = capture.awaitEnd();
+
+            assertThat(result.status()).isZero();
+            assertThat(result.err()).matches("capturing xnb0\n[0-9]+ frames, [1-9][0-9]* dropped\n");
+            long frames = Long.parseLong(result.err().lines().toList().getLast().replaceAll(" .*", ""));
+            Tool.awaitTrue("all frames in the file", () -> framesOf(file) == frames);
+        }
+    }
+
+    @Test
+    void aCaptureThatNobodyEverReadsSaysSo() throws Exception {
+        try (NicBench bench = new NicBench(directory)) {
+            Tool capture = captureIntoAPipe(bench, "exec sleep infinity");
+            flood(bench);
+
+            capture.signal("INT");
+            Tool.Result result = capture.awaitEnd();
+
+            assertThat(result.status()).isEqualTo(1);
+            assertThat(result.err())
+                    .isEqualTo("capturing xnb0\nxenback: " + directory.resolve("pipe")
+                            + " takes no more; it ends without its last frames and their count\n");
+        }
+    }
+
+    /** Begins a capture into a pipe that a shell holds open and may read. */
+    private Tool captureIntoAPipe(NicBench bench, String reader) throws Exception {
+        bench.serve(1, VIF + ",mtu=9000", "--guest-netns=" + bench.guestNamespace());
+        ping(bench, 10);
+        Path pipe = directory.resolve("pipe");
+        Tool.need("mkfifo", pipe.toString());
+        bench.startHost("sh", "-c", "exec <" + pipe + "; " + reader);
+        Tool capture = bench.ask("capture", "xnb0", "-w", pipe.toString());
+        capture.awaitErr(line -> line.equals("capturing xnb0"));
+        return capture;
+    }
+
+    /** More than all that lies between can hold, 36 MB; one packet at a time, so that no queue of the kernel loses one. */
+    private static void flood(NicBench bench) throws Exception {
+        String[] words = {"ping", "-q", "-A", "-c", "300", "-W", "10", "-s", "60000", "10.0.0.2"};
+        assertThat(bench.host(words)).contains("300 received");
+    }
+
+    private static long framesOf(Path file) throws Exception {
+        return Tool.run("tshark", "-n", "-r", file.toString()).out().lines().count();
+    }
+
     @Test
     void endsACaptureWithTheServe() throws Exception {
         try (NicBench bench = new NicBench(directory)) {
