@@ -16,8 +16,8 @@ final class RateLimit {
     private static final long LEAST_BURST_BYTES = 131_072;
 
     /**
-     * For so long credit is kept: a thread that comes late, because its processor was busy with others, makes up for it. A guest
-     * that was at 10 Mbit/s under a small burst got 9.1 of it on a slow machine. In ten seconds it is 2.5 % of the rate.
+     * For so long credit is kept: a thread that comes late, because its processor was busy with others, makes up for it. In ten
+     * seconds it is 2.5 % of the rate.
      */
     private static final long LEAST_BURST_NANOS = 250_000_000;
 
