@@ -260,6 +260,7 @@ final class EmbeddedNics {
         backend.put("mac", spec.mac().toString());
         backend.put("mtu", Integer.toString(spec.mtu()));
         backend.put("type", "vif");
+        backend.put("antispoof", spec.antispoof() ? "1" : "0"); // ours
         SequencedMap<String, String> frontend = new LinkedHashMap<>();
         frontend.put("handle", Integer.toString(devid));
         frontend.put("mac", spec.mac().toString());

@@ -22,6 +22,7 @@ import xenback.net.packet.Mac;
  * @param guestName of the guest's TAP, {@code xn0}; none: by the order of the options
  * @param devid number among the guest's interfaces; none: by the order of the options
  * @param mtu bytes of payload, 68 to 65521
+ * @param antispoof whether frames that do not come from {@code mac} and {@code addresses} are dropped
  * @param script run as libxl runs it, in place of {@code bridge}
  * @param others nodes that only a script reads, such as {@code gatewaydev}
  */
@@ -38,6 +39,7 @@ record NicSpec(
         Optional<NicRate> rate,
         int queues,
         LinkSpec link,
+        boolean antispoof,
         Optional<Path> script,
         Map<String, String> others) {
     /** RFC 791's least; and what is left of 65535 bytes beside an Ethernet header. */
@@ -55,7 +57,7 @@ record NicSpec(
     private static final List<String> OF_SCRIPTS = List.of("gatewaydev", "vlan");
     private static final String KNOWN =
             "mac, ip, host-ip, guest, devid, vifname, guest-name, mtu, bridge, rate, queues,"
-                    + " link, script, type, gatewaydev, vlan";
+                    + " link, antispoof, script, type, gatewaydev, vlan";
 
     /** Reads one {@code --vif}. Nothing is looked up. */
     static NicSpec parse(String text) throws UserError {
@@ -81,6 +83,7 @@ record NicSpec(
                 rate,
                 queues,
                 link,
+                antispoof,
                 script,
                 others);
     }
@@ -143,6 +146,7 @@ record NicSpec(
                 values.containsKey("rate") ? Optional.of(NicRate.parse(values.get("rate"))) : Optional.empty(),
                 number("queues", values.getOrDefault("queues", "1"), 1, MOST_QUEUES),
                 link,
+                isOn("antispoof", values.getOrDefault("antispoof", "off")),
                 script(values.get("script")),
                 Map.copyOf(others));
     }
@@ -196,6 +200,14 @@ record NicSpec(
         } catch (InvalidPathException e) {
             throw UserError.usage("'" + text + "' cannot be a path: " + e.getReason());
         }
+    }
+
+    private static boolean isOn(String key, String text) throws UserError {
+        return switch (text) {
+            case "on" -> true;
+            case "off" -> false;
+            default -> throw UserError.usage("bad " + key + " '" + text + "'; it is on or off");
+        };
     }
 
     private static int number(String key, String text, int least, int most) throws UserError {

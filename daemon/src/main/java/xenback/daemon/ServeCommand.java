@@ -50,6 +50,7 @@ import xenback.xen.io.EventLoop;
             "  guest=1, devid=N  the guest, and the number of its interface",
             "  queues=1       pairs of rings, 1 to 64",
             "  link=tap       tap, pcap:FILE, hub:NAME, null, or loop",
+            "  antispoof=off  on: drop what the guest sends from another address than mac= and ip=",
             "  script=PATH    hotplug script, such as vif-bridge or vif-openvswitch, in place of the built-in bridge=",
             "%nExample: xenback serve --create 1G --disk disk.img,raw,xvda,w",
             "Example: xenback serve --vif mac=00:16:3e:00:00:01,ip=10.0.0.2/24,host-ip=10.0.0.1/24 --guest-netns guest"

@@ -248,10 +248,39 @@ final class ServeNicTest extends Checkout {
     }
 
     @Test
+    void letsAGuestSendFromItsOwnAddressesAlone() throws Exception {
+        try (NicBench bench = new NicBench(directory)) {
+            bench.serve(1, VIF + ",antispoof=on", "--guest-netns=" + bench.guestNamespace());
+            ping(bench, 1000);
+            assertThat(bench.answer("sysctl", "-n", "dev.xnb.0.drops")).doesNotContain("SPOOFED");
+
+            bench.guest("ip", "address", "add", "10.0.0.66/24", "dev", "xn0");
+            assertThat(pinged(bench, "10.0.0.66")).isFalse();
+            assertThat(bench.answer("sysctl", "-n", "dev.xnb.0.drops")).contains("SPOOFED=");
+            assertThat(pinged(bench, "10.0.0.2")).isTrue();
+
+            bench.guest("ip", "link", "set", "xn0", "address", "00:16:3e:00:00:66");
+            assertThat(pinged(bench, "10.0.0.2")).isFalse();
+            bench.guest("ip", "link", "set", "xn0", "address", "00:16:3e:00:00:01");
+            assertThat(pinged(bench, "10.0.0.2")).isTrue();
+        }
+    }
+
+    /** Whether the host answers the guest's address. */
+    private static boolean pinged(NicBench bench, String source) throws Exception {
+        try (Tool ping = bench.startGuest("ping", "-q", "-c", "1", "-W", "2", "-I", source, "10.0.0.1")) {
+            return ping.awaitEnd().status() == 0;
+        }
+    }
+
+    @Test
     void givesAGuestItsAddressByDhcpThroughABridge() throws Exception {
         try (NicBench bench = new NicBench(directory)) {
             bridge(bench);
-            bench.serve(1, "--vif=mac=00:16:3e:00:00:01,bridge=br0", "--guest-netns=" + bench.guestNamespace());
+            bench.serve(
+                    1,
+                    "--vif=mac=00:16:3e:00:00:01,bridge=br0,antispoof=on",
+                    "--guest-netns=" + bench.guestNamespace());
             Tool server = bench.startHost(
                     "dnsmasq",
                     "--keep-in-foreground",

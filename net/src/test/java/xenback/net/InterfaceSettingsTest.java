@@ -63,6 +63,7 @@ class InterfaceSettingsTest {
         "mtu, 67",
         "mtu, 65522",
         "mtu, 1e3",
+        "antispoof, on",
         "rate, 10MB/s",
         "rate, '0,50000'"
     })

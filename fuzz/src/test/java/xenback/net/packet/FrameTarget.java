@@ -6,12 +6,14 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.Arrays;
 import java.util.HexFormat;
+import java.util.List;
 import xenback.fuzz.FuzzInput;
 import xenback.fuzz.FuzzTarget;
 
 /**
  * Any frame: whatever its headers claim, nothing beyond its end is read or written; a checksum that is filled in is right; what has
- * none stays as it is; segments are right and together the frame's payload; a hash does not look further either.
+ * none stays as it is; segments are right and together the frame's payload; neither a hash nor the filter
+ * of sources looks further.
  */
 public final class FrameTarget implements FuzzTarget {
     private static final int MOST_BYTES = 4096;
@@ -32,6 +34,8 @@ public final class FrameTarget implements FuzzTarget {
     private final FrameHeaders parsed = new FrameHeaders();
     private final Segmenter segmenter = new Segmenter();
     private final Toeplitz toeplitz = new Toeplitz();
+    private final SourceFilter sources = SourceFilter.of(new Mac(0x001630000000L), List.of("192.168.10.4", "fd00::a"))
+            .orElseThrow();
 
     @Override
     public void run(FuzzInput in) {
@@ -43,6 +47,7 @@ public final class FrameTarget implements FuzzTarget {
         require(whole == bytes.length >= 14, "a frame of " + bytes.length + " bytes");
         checkPlaces(bytes.length);
         toeplitz.hash(frame, 0, headers, 15);
+        sources.permits(frame, 0, bytes.length, parsed);
         checkChecksums(bytes);
         checkSegments(bytes, mss);
     }

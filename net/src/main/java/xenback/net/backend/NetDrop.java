@@ -4,6 +4,8 @@ package xenback.net.backend;
 public enum NetDrop {
     /** From the guest: the link did not take it. */
     LINK_REFUSED,
+    /** From the guest: its source is not the guest's, and {@code antispoof} is on. */
+    SPOOFED,
     /** To the guest: it posted no buffers in time. */
     NO_BUFFERS,
     /** To the guest: a buffer's grant was refused. */

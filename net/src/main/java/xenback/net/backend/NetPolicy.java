@@ -1,6 +1,7 @@
 package xenback.net.backend;
 
 import xenback.net.packet.Mac;
+import xenback.net.packet.SourceFilter;
 
 /**
  * What all queues of a session obey and what can change while they run. Written by the device's control thread and by the
@@ -13,6 +14,7 @@ final class NetPolicy {
     private volatile boolean groupsOnly;
     private volatile long onlyStation;
     private volatile int headroom;
+    private volatile SourceFilter sources = SourceFilter.NONE;
     private volatile HashSetting hash = HashSetting.NONE;
 
     RateLimit fromGuest() {
@@ -53,6 +55,15 @@ final class NetPolicy {
 
     void setHeadroom(int bytes) {
         headroom = bytes;
+    }
+
+    /** From whom frames of the guest may come. */
+    SourceFilter sources() {
+        return sources;
+    }
+
+    void setSources(SourceFilter filter) {
+        sources = filter;
     }
 
     HashSetting hash() {

@@ -213,6 +213,10 @@ final class TransmitPath {
     private NetRule send(TxPacket packet, int place) {
         int size = packet.size();
         int at = place - VnetHeader.BYTES;
+        if (!connection.policy().sources().permits(frames, place, size, headers)) {
+            counters.drop(NetDrop.SPOOFED);
+            return NetRule.NONE; // as a switch would: the guest is not told
+        }
         if (packet.gsoType() != 0) {
             if (packet.gsoSize() < LEAST_SEGMENT_BYTES) {
                 return NetRule.TINY_SEGMENTS;

@@ -10,6 +10,7 @@ import java.util.concurrent.atomic.AtomicBoolean;
 import org.jspecify.annotations.Nullable;
 import xenback.net.link.Link;
 import xenback.net.packet.Mac;
+import xenback.net.packet.SourceFilter;
 import xenback.xen.Errno;
 import xenback.xen.XenException;
 import xenback.xen.bus.BackendDriver;
@@ -79,6 +80,7 @@ final class Vif implements BackendDriver.Instance {
     public void open() throws XenException {
         try {
             station = station();
+            sources(); // refused at once
             readRates(true);
             Optional<Integer> wanted = wantedMtu();
             Link opened = house.links().open(name, address.backend());
@@ -119,6 +121,28 @@ final class Vif implements BackendDriver.Instance {
             throw refused("mac", text.get(), "six octets are wanted, neither a group's nor all zero");
         }
         return mac.map(Mac::value).orElse(0L);
+    }
+
+    /** {@code antispoof} is ours; {@code mac} and {@code ip} are libxl's. A script may write it before the frontend connects. */
+    private SourceFilter sources() throws XenException {
+        if (!flag("antispoof", false)) {
+            return SourceFilter.NONE;
+        }
+        if (station == 0) {
+            throw new XenException(Errno.EINVAL, address.xenbusPath() + ": antispoof needs the node mac");
+        }
+        String addresses = node("ip").orElse("").strip();
+        List<String> words = addresses.isEmpty() ? List.of() : List.of(addresses.split("\\s+", -1));
+        return SourceFilter.of(new Mac(station), words)
+                .orElseThrow(() -> refused("ip", addresses, "antispoof wants addresses with blanks between them"));
+    }
+
+    private boolean flag(String key, boolean usual) throws XenException {
+        String text = node(key).orElse(usual ? "1" : "0");
+        if (!text.equals("0") && !text.equals("1")) {
+            throw refused(key, text, "0 or 1 is wanted");
+        }
+        return text.equals("1");
     }
 
     private Optional<Integer> wantedMtu() throws XenException {
@@ -168,6 +192,7 @@ final class Vif implements BackendDriver.Instance {
         policy = new NetPolicy();
         policy.limit(fromGuest, toGuest);
         policy.setOnlyStation(house.options().unicastFilter() ? station : 0);
+        policy.setSources(sources());
         frontend = frontendPath;
         takeWishes(frontendPath, true);
         carrier = false;

@@ -48,7 +48,7 @@ public final class FrameHeaders {
     static final ValueLayout.OfShort SHORT = ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.BIG_ENDIAN);
     static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.BIG_ENDIAN);
 
-    private static final int TAG_BYTES = 4;
+    static final int TAG_BYTES = 4;
     private static final int TAG_8021Q = 0x8100;
     private static final int TAG_8021AD = 0x88A8;
     private static final int TAG_QINQ = 0x9100; // before 802.1ad
@@ -140,7 +140,7 @@ public final class FrameHeaders {
         tcpFlags = 0;
     }
 
-    private static boolean isTag(int type) {
+    static boolean isTag(int type) {
         return type == TAG_8021Q || type == TAG_8021AD || type == TAG_QINQ;
     }
 

@@ -24,6 +24,8 @@ class PacketAllocationTest {
     private final FrameHeaders headers = new FrameHeaders();
     private final Segmenter segmenter = new Segmenter();
     private final Toeplitz toeplitz = new Toeplitz();
+    private final SourceFilter sources = SourceFilter.of(new Mac(0x00163E000001L), List.of("10.0.0.2", "fd00::2"))
+            .orElseThrow();
 
     @Test
     void packetsAllocateNothing() {
@@ -53,6 +55,7 @@ class PacketAllocationTest {
         MemorySegment[] frames = new MemorySegment[KINDS];
         for (int i = 0; i < KINDS; i++) {
             byte[] bytes = random.next(1000);
+            System.arraycopy(new byte[] {0, 0x16, 0x3E, 0, 0, 1}, 0, bytes, 6, 6);
             frames[i] = arena.allocate(bytes.length).copyFrom(MemorySegment.ofArray(bytes));
         }
         return frames;
@@ -62,6 +65,7 @@ class PacketAllocationTest {
         int length = (int) frame.byteSize();
         headers.parse(frame, 0, length);
         toeplitz.hash(frame, 0, headers, 15);
+        sources.permits(frame, 0, length, headers);
         Checksums.preparePartial(frame, 0, headers);
         Checksums.complete(frame, 0, headers);
         Checksums.completeIpv4Header(frame, 0, headers);
