@@ -260,7 +260,8 @@ final class EmbeddedNics {
         backend.put("mac", spec.mac().toString());
         backend.put("mtu", Integer.toString(spec.mtu()));
         backend.put("type", "vif");
-        backend.put("antispoof", spec.antispoof() ? "1" : "0"); // ours
+        backend.put("antispoof", spec.antispoof() ? "1" : "0"); // these two are ours
+        backend.put("offload", spec.offload() ? "1" : "0");
         SequencedMap<String, String> frontend = new LinkedHashMap<>();
         frontend.put("handle", Integer.toString(devid));
         frontend.put("mac", spec.mac().toString());

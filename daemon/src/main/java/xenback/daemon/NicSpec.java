@@ -23,6 +23,7 @@ import xenback.net.packet.Mac;
  * @param devid number among the guest's interfaces; none: by the order of the options
  * @param mtu bytes of payload, 68 to 65521
  * @param antispoof whether frames that do not come from {@code mac} and {@code addresses} are dropped
+ * @param offload whether frames may be left unfinished between the guest and the link
  * @param script run as libxl runs it, in place of {@code bridge}
  * @param others nodes that only a script reads, such as {@code gatewaydev}
  */
@@ -40,6 +41,7 @@ record NicSpec(
         int queues,
         LinkSpec link,
         boolean antispoof,
+        boolean offload,
         Optional<Path> script,
         Map<String, String> others) {
     /** RFC 791's least; and what is left of 65535 bytes beside an Ethernet header. */
@@ -57,7 +59,7 @@ record NicSpec(
     private static final List<String> OF_SCRIPTS = List.of("gatewaydev", "vlan");
     private static final String KNOWN =
             "mac, ip, host-ip, guest, devid, vifname, guest-name, mtu, bridge, rate, queues,"
-                    + " link, antispoof, script, type, gatewaydev, vlan";
+                    + " link, antispoof, offload, script, type, gatewaydev, vlan";
 
     /** Reads one {@code --vif}. Nothing is looked up. */
     static NicSpec parse(String text) throws UserError {
@@ -84,6 +86,7 @@ record NicSpec(
                 queues,
                 link,
                 antispoof,
+                offload,
                 script,
                 others);
     }
@@ -147,6 +150,7 @@ record NicSpec(
                 number("queues", values.getOrDefault("queues", "1"), 1, MOST_QUEUES),
                 link,
                 isOn("antispoof", values.getOrDefault("antispoof", "off")),
+                isOn("offload", values.getOrDefault("offload", "on")),
                 script(values.get("script")),
                 Map.copyOf(others));
     }

@@ -51,6 +51,7 @@ import xenback.xen.io.EventLoop;
             "  queues=1       pairs of rings, 1 to 64",
             "  link=tap       tap, pcap:FILE, hub:NAME, null, or loop",
             "  antispoof=off  on: drop what the guest sends from another address than mac= and ip=",
+            "  offload=on     off: finish checksums and large frames in software, as userspace Open vSwitch needs it",
             "  script=PATH    hotplug script, such as vif-bridge or vif-openvswitch, in place of the built-in bridge=",
             "%nExample: xenback serve --create 1G --disk disk.img,raw,xvda,w",
             "Example: xenback serve --vif mac=00:16:3e:00:00:01,ip=10.0.0.2/24,host-ip=10.0.0.1/24 --guest-netns guest"

@@ -45,15 +45,25 @@ final class NicBench implements AutoCloseable {
 
     /** Starts a serve in the host's namespace, and waits for so many interfaces. */
     Tool serve(int interfaces, String... options) throws IOException, InterruptedException {
-        Tool serve = start(options);
+        return serveWith(Map.of(), interfaces, options);
+    }
+
+    /** The same with more in its environment. */
+    Tool serveWith(Map<String, String> environment, int interfaces, String... options)
+            throws IOException, InterruptedException {
+        Tool serve = startWith(environment, options);
         serve.awaitOut(line -> line.startsWith("xn" + (interfaces - 1) + " ("));
         return serve;
     }
 
     /** Starts one and does not wait. */
     Tool start(String... options) throws IOException {
+        return startWith(Map.of(), options);
+    }
+
+    private Tool startWith(Map<String, String> environment, String... options) throws IOException {
         List<String> command = in(host, RunningServe.command(runDir(), options).toArray(String[]::new));
-        return kept(Tool.start(command, directory, Map.of()));
+        return kept(Tool.start(command, directory, environment));
     }
 
     /** Starts another sub-command, which asks that serve. */

@@ -18,7 +18,7 @@ final class NicSpecTest {
     void readsEveryKey() throws Exception {
         NicSpec nic = NicSpec.parse("mac=00:16:3E:00:00:01,ip=10.0.0.2/24 fd00::2/64,guest=3,devid=2,vifname=web-in,"
                 + "guest-name=eth0,mtu=9000,bridge=xenbr0,rate=1MB/s@20ms,queues=4,link=tap,script=/etc/xen/scripts/vif-bridge,"
-                + "antispoof=on,type=vif,gatewaydev=eth1,vlan=7");
+                + "antispoof=on,offload=off,type=vif,gatewaydev=eth1,vlan=7");
         assertThat(nic)
                 .isEqualTo(new NicSpec(
                         new Mac(0x00163E000001L),
@@ -34,6 +34,7 @@ final class NicSpecTest {
                         4,
                         new LinkSpec.Tap(),
                         true,
+                        false,
                         Optional.of(Path.of("/etc/xen/scripts/vif-bridge")),
                         Map.of("gatewaydev", "eth1", "vlan", "7")));
         assertThat(nic.interfaceName()).isEqualTo("xnb3i2");
@@ -49,6 +50,7 @@ final class NicSpecTest {
         assertThat(nic.guestDomid()).isEqualTo(1);
         assertThat(nic.queues()).isEqualTo(1);
         assertThat(nic.antispoof()).isFalse();
+        assertThat(nic.offload()).isTrue();
         assertThat(nic.link()).isEqualTo(new LinkSpec.Nowhere());
     }
 
@@ -78,6 +80,7 @@ final class NicSpecTest {
                 "mtu=65522 | bad mtu '65522'; it is a number from 68 to 65521",
                 "mtu=a | bad mtu 'a'; it is a number from 68 to 65521",
                 "antispoof=1 | bad antispoof '1'; it is on or off",
+                "offload=no | bad offload 'no'; it is on or off",
                 "queues=0 | bad queues '0'; it is a number from 1 to 64",
                 "guest=0 | bad guest '0'; it is a number from 1 to 32751",
                 "vifname=sixteen-letters- | bad vifname 'sixteen-letters-'; an interface's name has 1 to 15 letters, digits,"
@@ -104,7 +107,7 @@ final class NicSpecTest {
         assertThatThrownBy(() -> NicSpec.parse("model=e1000"))
                 .hasMessage(
                         "--vif model=e1000: unknown key 'model'; known: mac, ip, host-ip, guest, devid, vifname,"
-                                + " guest-name, mtu, bridge, rate, queues, link, antispoof, script, type, gatewaydev, vlan");
+                                + " guest-name, mtu, bridge, rate, queues, link, antispoof, offload, script, type, gatewaydev, vlan");
     }
 
     /** The examples of xl-network-configuration(5). */

@@ -64,6 +64,7 @@ class InterfaceSettingsTest {
         "mtu, 65522",
         "mtu, 1e3",
         "antispoof, on",
+        "offload, off",
         "rate, 10MB/s",
         "rate, '0,50000'"
     })
@@ -397,5 +398,36 @@ class InterfaceSettingsTest {
         Await.until(() -> guest.readBackend("carrier").equals("0"), () -> guest.readBackend("carrier"));
         guest.link().up = true;
         Await.until(() -> guest.readBackend("carrier").equals("1"), () -> guest.readBackend("carrier"));
+    }
+
+    @ParameterizedTest
+    @CsvSource({"4, 6", "4, 17", "6, 6", "6, 17"})
+    void withoutOffloadTheLinkGetsFinishedFrames(int version, int protocol) throws Exception {
+        start(NetOptions.usual(), "offload", "0").connect();
+        guest.sendFrame(PlainFrames.frame(version, protocol, 0, 1000), Netif.TX_CSUM_BLANK, 4096);
+        byte[] sent = guest.link().sent().getLast();
+        assertThat(sent[0]).isZero();
+        assertThat(PlainFrames.isRight(PlainFrames.behind(sent))).isTrue();
+        assertThat(guest.link().offload).as("what the link may leave undone").isZero();
+    }
+
+    @Test
+    void withoutOffloadALargeFrameIsCut() throws Exception {
+        start(NetOptions.usual(), "offload", "0").connect();
+        byte[] frame = PlainFrames.frame(4, PlainFrames.TCP, 0, 3000);
+        java.lang.foreign.MemorySegment.copy(
+                frame, 0, guest.page(0), java.lang.foreign.ValueLayout.JAVA_BYTE, 0, frame.length);
+        int first = guest.txProd();
+        guest.put(new Slot(0, 0, Netif.TX_CSUM_BLANK | Netif.TX_EXTRA_INFO, frame.length));
+        guest.putExtra(Netif.EXTRA_GSO, 0, 1448 & 0xFF, 1448 >>> 8, Netif.GSO_TCPV4);
+        guest.publishTx();
+        assertThat(guest.statuses(first)).containsExactly(0, (int) Netif.STATUS_NULL);
+        List<byte[]> sent = guest.link().sent();
+        assertThat(sent).extracting(bytes -> bytes.length - 10 - 54).containsExactly(1448, 1448, 104);
+        assertThat(sent).allSatisfy(bytes -> {
+            assertThat(bytes[1]).as("segments left to cut").isZero();
+            assertThat(PlainFrames.isRight(PlainFrames.behind(bytes))).isTrue();
+        });
+        assertThat(guest.counters().txPackets()).isOne();
     }
 }

@@ -8,6 +8,7 @@ import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.jspecify.annotations.Nullable;
+import xenback.net.link.FinishedLink;
 import xenback.net.link.Link;
 import xenback.net.packet.Mac;
 import xenback.net.packet.SourceFilter;
@@ -81,6 +82,7 @@ final class Vif implements BackendDriver.Instance {
         try {
             station = station();
             sources(); // refused at once
+            offload();
             readRates(true);
             Optional<Integer> wanted = wantedMtu();
             Link opened = house.links().open(name, address.backend());
@@ -135,6 +137,11 @@ final class Vif implements BackendDriver.Instance {
         List<String> words = addresses.isEmpty() ? List.of() : List.of(addresses.split("\\s+", -1));
         return SourceFilter.of(new Mac(station), words)
                 .orElseThrow(() -> refused("ip", addresses, "antispoof wants addresses with blanks between them"));
+    }
+
+    /** {@code offload} is ours: without it frames from and to the link are finished ones. */
+    private boolean offload() throws XenException {
+        return flag("offload", true);
     }
 
     private boolean flag(String key, boolean usual) throws XenException {
@@ -204,7 +211,7 @@ final class Vif implements BackendDriver.Instance {
                         name,
                         house.xen(),
                         address.frontendDomid(),
-                        open,
+                        offload() ? open : new FinishedLink(open),
                         house.loops(),
                         counters,
                         house.options(),
