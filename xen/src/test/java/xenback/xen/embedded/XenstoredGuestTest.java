@@ -386,6 +386,8 @@ class XenstoredGuestTest {
             store.release(DOMID);
             raw.awaitEnd();
         }
+        // Its socket is gone, so it stays lost; else the wait below could end before the loss is seen.
+        Events.await("the client has seen its loss", () -> !guest.isConnected());
         store.introduce(DOMID);
         Events.await("the client comes back to the new socket", guest::isConnected);
 
