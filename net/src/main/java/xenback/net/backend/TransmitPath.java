@@ -3,6 +3,8 @@ package xenback.net.backend;
 import java.lang.System.Logger.Level;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.lang.invoke.VarHandle;
 import xenback.net.link.VnetHeader;
 import xenback.net.packet.Checksums;
 import xenback.net.packet.FrameHeaders;
@@ -43,15 +45,22 @@ final class TransmitPath {
     private static final int CHECKSUM_OF_TCP = 16;
     private static final int CHECKSUM_OF_UDP = 6;
 
+    /** Exact and constant, see {@link TxPacket}. */
+    private static final VarHandle RESPONSE = ValueLayout.JAVA_INT.varHandle().withInvokeExactBehavior();
+
     private final NetConnection connection;
     private final BackRing ring;
     private final NetCounters.Queue counters;
     private final MemorySegment slots; // private copies, at the ring's own places
-    private final MemorySegment responses; // at the ring's own places
+
+    // At the ring's own places. Only the first four bytes of a place are ever written; the others, which go over what
+    // is
+    // left of the request (XSA-216), stay zero.
+    private final MemorySegment responses;
+
     private final MemorySegment frames;
     private final GrantCopyBatch copies = new GrantCopyBatch(Direction.FROM_GUEST, COPY_ENTRIES);
     private final TxPacket[] packets = new TxPacket[MOST_PACKETS];
-    private final int[] firstSlots = new int[MOST_PACKETS];
     private final int[] usedSlots = new int[MOST_PACKETS];
     private final int[] firstEntries = new int[MOST_PACKETS];
     private final int[] places = new int[MOST_PACKETS];
@@ -126,7 +135,6 @@ final class TransmitPath {
             if (throttledNanos > 0) {
                 return NetRule.NONE; // its slots are read anew when its time has come
             }
-            firstSlots[packetCount] = next;
             usedSlots[packetCount] = used;
             next += used;
             firstEntries[packetCount] = copies.count();
@@ -308,23 +316,21 @@ final class TransmitPath {
      * slots that name them are errors and the others are not, though the packet is lost.
      */
     private void answer(TxPacket packet, int index, NetRule rule, int firstAnswer) {
-        int first = firstSlots[index];
         int extras = packet.extraCount();
         int entry = firstEntries[index];
         for (int i = 0; i < usedSlots[index]; i++) {
-            long at = place(firstAnswer + i);
-            if (i > 0 && i <= extras) {
-                NetSlots.putTxResponse(responses, at, (short) 0, Netif.STATUS_NULL);
-            } else {
+            int response = NetSlots.txResponse((short) 0, Netif.STATUS_NULL);
+            if (i == 0 || i > extras) {
+                int slot = i == 0 ? 0 : i - extras;
                 boolean okay = rule == NetRule.NONE;
                 if (rule == NetRule.BAD_GRANT) {
-                    boolean copied = isCopied(packet, i == 0 ? 0 : i - extras);
+                    boolean copied = isCopied(packet, slot);
                     okay = !copied || copies.status(entry) == GrantStatus.OKAY;
                     entry += copied ? 1 : 0;
                 }
-                short id = NetSlots.txId(slots, place(first + i));
-                NetSlots.putTxResponse(responses, at, id, okay ? Netif.STATUS_OKAY : Netif.STATUS_ERROR);
+                response = NetSlots.txResponse(packet.id(slot), okay ? Netif.STATUS_OKAY : Netif.STATUS_ERROR);
             }
+            RESPONSE.set(responses, place(firstAnswer + i), response);
         }
     }
 

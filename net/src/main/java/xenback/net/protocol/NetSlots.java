@@ -30,16 +30,9 @@ public final class NetSlots {
         slot.set(SHORT, 10, (short) size);
     }
 
-    /** The id of a transmit request. */
-    public static short txId(MemorySegment slots, long at) {
-        return slots.get(SHORT, at + 8);
-    }
-
-    /** Writes a transmit response, and zeroes over what is left of the request (XSA-216). */
-    public static void putTxResponse(MemorySegment slots, long at, short id, short status) {
-        slots.set(INT, at, Short.toUnsignedInt(id) | status << 16);
-        slots.set(INT, at + 4, 0);
-        slots.set(INT, at + 8, 0);
+    /** A transmit response: the first four bytes of its slot. */
+    public static int txResponse(short id, short status) {
+        return Short.toUnsignedInt(id) | status << 16;
     }
 
     public static short txResponseId(MemorySegment slot) {

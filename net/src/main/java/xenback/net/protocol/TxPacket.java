@@ -2,6 +2,7 @@ package xenback.net.protocol;
 
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.lang.invoke.VarHandle;
 
 /**
  * One packet as its slots on the transmit ring describe it (netif.h, "struct netif_tx_request"). The first slot tells the size
@@ -20,9 +21,16 @@ public final class TxPacket {
     private static final ValueLayout.OfShort SHORT = ValueLayout.JAVA_SHORT_UNALIGNED;
     private static final ValueLayout.OfByte BYTE = ValueLayout.JAVA_BYTE;
 
+    // A slot in two reads: what is exact and constant costs little even before the optimising compiler has come to it.
+    private static final VarHandle GREF_OFFSET_FLAGS =
+            ValueLayout.JAVA_LONG_UNALIGNED.varHandle().withInvokeExactBehavior();
+    private static final VarHandle ID_SIZE = INT.varHandle().withInvokeExactBehavior();
+    private static final long ID_SIZE_AT = 8;
+
     private final int[] grefs = new int[FATAL_SLOTS];
     private final int[] offsets = new int[FATAL_SLOTS];
     private final int[] sizes = new int[FATAL_SLOTS];
+    private final short[] ids = new short[FATAL_SLOTS];
     private int slotCount;
     private int extraCount;
     private int flags;
@@ -49,9 +57,8 @@ public final class TxPacket {
         if (available <= 0) {
             return 0;
         }
-        long at = at(first, mask);
-        flags = Short.toUnsignedInt(slots.get(SHORT, at + 6));
-        size = Short.toUnsignedInt(slots.get(SHORT, at + 10));
+        flags = takeSlot(slots, at(first, mask));
+        size = sizes[0];
         int used = 1;
         if ((flags & Netif.TX_EXTRA_INFO) != 0) {
             used = gatherExtras(slots, first, available, mask);
@@ -61,7 +68,6 @@ public final class TxPacket {
         }
         int rest = 0;
         int slotFlags = flags;
-        takeSlot(slots, at);
         while ((slotFlags & Netif.TX_MORE_DATA) != 0) {
             if (used == available) {
                 rule = NetRule.UNFINISHED_PACKET;
@@ -71,10 +77,8 @@ public final class TxPacket {
                 rule = NetRule.FAR_TOO_MANY_SLOTS;
                 return used;
             }
-            at = at(first + used, mask);
+            slotFlags = takeSlot(slots, at(first + used, mask));
             used++;
-            slotFlags = Short.toUnsignedInt(slots.get(SHORT, at + 6));
-            takeSlot(slots, at);
             rest += sizes[slotCount - 1];
             if (offsets[slotCount - 1] + sizes[slotCount - 1] > PAGE_BYTES) {
                 rule = NetRule.SLOT_BEYOND_PAGE;
@@ -151,12 +155,16 @@ public final class TxPacket {
         }
     }
 
-    private void takeSlot(MemorySegment slots, long at) {
-        grefs[slotCount] = slots.get(INT, at);
-        int offsetAndFlags = slots.get(INT, at + 4);
-        offsets[slotCount] = offsetAndFlags & 0xFFFF;
-        sizes[slotCount] = slots.get(INT, at + 8) >>> 16;
+    /** Returns the slot's flags. */
+    private int takeSlot(MemorySegment slots, long at) {
+        long grefOffsetFlags = (long) GREF_OFFSET_FLAGS.get(slots, at);
+        int idSize = (int) ID_SIZE.get(slots, at + ID_SIZE_AT);
+        grefs[slotCount] = (int) grefOffsetFlags;
+        offsets[slotCount] = (int) (grefOffsetFlags >>> 32) & 0xFFFF;
+        ids[slotCount] = (short) idSize;
+        sizes[slotCount] = idSize >>> 16;
         slotCount++;
+        return (int) (grefOffsetFlags >>> 48);
     }
 
     private void clear() {
@@ -197,6 +205,11 @@ public final class TxPacket {
     /** The first slot's flags, but for that there is more data. */
     public int flags() {
         return flags & ~Netif.TX_MORE_DATA;
+    }
+
+    /** What the slot's response has to name. */
+    public short id(int slot) {
+        return ids[slot];
     }
 
     public int gref(int slot) {
