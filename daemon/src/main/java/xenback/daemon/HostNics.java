@@ -27,7 +27,7 @@ final class HostNics {
     private HostNics() {}
 
     static NetBackend start(Xen xen, ServePlan plan, Announcer announcer) throws XenException {
-        NetOptions options = NetOptions.usual();
+        NetOptions options = plan.nicOffers();
         return NetBackend.start(
                 xen,
                 options,

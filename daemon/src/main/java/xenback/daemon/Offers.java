@@ -3,6 +3,7 @@ package xenback.daemon;
 import picocli.CommandLine.Option;
 import xenback.block.backend.BlockOptions;
 import xenback.block.protocol.BlkifLayout;
+import xenback.net.backend.NetOptions;
 
 /** Options of {@code serve} that say what guests are offered. */
 final class Offers {
@@ -44,8 +45,22 @@ final class Offers {
             description = "Whether a store that became smaller makes the guest's disk smaller; refuse by default.")
     private String shrink = "refuse";
 
+    @Option(
+            names = "--antispoof",
+            description =
+                    "On a host: drop what a guest sends from another address than the mac= and ip= of its interface.")
+    private boolean antispoof;
+
+    boolean antispoof() {
+        return antispoof;
+    }
+
+    NetOptions nics() {
+        return NetOptions.usual().withAntispoof(antispoof);
+    }
+
     /** What was asked for, checked. */
-    BlockOptions options() throws UserError {
+    BlockOptions disks() throws UserError {
         range("--ring-page-order", ringPageOrder, 0, BlockOptions.RING_PAGE_ORDER_LIMIT);
         range("--queues", queues, 1, BlockOptions.QUEUE_LIMIT);
         if (indirectSegments != 0) {

@@ -171,7 +171,7 @@ final class ServeCommand implements Callable<Integer> {
 
     /** Everything that can be wrong with what was typed or with the stores is found here, before anything starts. */
     private ServePlan plan() throws UserError {
-        BlockOptions offered = offers.options();
+        BlockOptions offered = offers.disks();
         XenChoice settled = xen.settle(XenChoice.HYPERVISOR_TYPE);
         return settled == XenChoice.HOST ? hostPlan(offered) : embeddedPlan(offered);
     }
@@ -200,11 +200,17 @@ final class ServeCommand implements Callable<Integer> {
                 List.copyOf(new LinkedHashSet<>(kinds)),
                 io,
                 offered,
+                offers.nics(),
                 List.of(),
                 xenback.verbosity());
     }
 
     private ServePlan embeddedPlan(BlockOptions offered) throws UserError {
+        if (offers.antispoof()) {
+            throw UserError.usage(
+                    "--antispoof is for a host; on the embedded Xen each interface says it for itself, as in"
+                            + " --vif ip=10.0.0.2/24,antispoof=on");
+        }
         if (disks.isEmpty() && vifs.isEmpty()) {
             throw UserError.usage("no --disk and no --vif; write it as --disk disk.img,raw,xvda,w"
                     + " or --vif mac=00:16:3e:00:00:01,ip=10.0.0.2/24");
@@ -230,6 +236,7 @@ final class ServeCommand implements Callable<Integer> {
                 kinds,
                 io,
                 offered,
+                offers.nics(),
                 addresses,
                 xenback.verbosity());
     }

@@ -5,6 +5,7 @@ import java.net.UnixDomainSocketAddress;
 import java.util.List;
 import java.util.Optional;
 import xenback.block.backend.BlockOptions;
+import xenback.net.backend.NetOptions;
 import xenback.xen.io.EventLoop;
 
 /**
@@ -15,6 +16,7 @@ import xenback.xen.io.EventLoop;
  * @param xen host or embedded, never auto
  * @param kinds the host's backend directories to serve, such as {@code vbd}
  * @param offers what the guests' disks may use of blkif
+ * @param nicOffers the same of the guests' interfaces, on a host
  * @param nbdAddresses where NBD listens: unix sockets and TCP addresses; empty until {@link #below} chose one
  * @param verbosity how often {@code -v} was given
  */
@@ -26,6 +28,7 @@ record ServePlan(
         List<String> kinds,
         EventLoop.Engine io,
         BlockOptions offers,
+        NetOptions nicOffers,
         List<SocketAddress> nbdAddresses,
         int verbosity) {
 
@@ -42,6 +45,7 @@ record ServePlan(
                 kinds,
                 io,
                 offers,
+                nicOffers,
                 List.of(UnixDomainSocketAddress.of(runDir.socket("nbd.sock"))),
                 verbosity);
     }

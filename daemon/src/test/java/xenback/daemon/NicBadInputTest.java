@@ -37,6 +37,11 @@ final class NicBadInputTest extends Checkout {
                                 + " write it as 10Mb/s, 250KB/s or 1MB/s@20ms, and not 0",
                         "--vif=rate=fast"),
                 wrong(
+                        "xenback: --antispoof is for a host; on the embedded Xen each interface says it for itself,"
+                                + " as in --vif ip=10.0.0.2/24,antispoof=on",
+                        "--vif=ip=10.0.0.2/24",
+                        "--antispoof"),
+                wrong(
                         "xenback: --guest-netns is for interfaces; write them as --vif mac=00:16:3e:00:00:01",
                         "--guest-netns=a",
                         "--disk=null:1M,raw,xvda"));

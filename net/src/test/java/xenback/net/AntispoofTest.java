@@ -25,7 +25,11 @@ final class AntispoofTest {
     private HostileNetGuest guest;
 
     private HostileNetGuest start(String... backendNodes) throws Exception {
-        machine = new NetMachine(dir, NetOptions.usual());
+        return start(NetOptions.usual(), backendNodes);
+    }
+
+    private HostileNetGuest start(NetOptions options, String... backendNodes) throws Exception {
+        machine = new NetMachine(dir, options);
         guest = new HostileNetGuest(machine, machine.guest(1), backendNodes);
         return guest;
     }
@@ -88,6 +92,20 @@ final class AntispoofTest {
         start(nodes).connect();
         assertSent(from(9, 3), 0);
         assertThat(guest.counters().drops(NetDrop.SPOOFED)).isZero();
+    }
+
+    @Test
+    void holdsForAllInterfacesIfTheOperatorSaysSo() throws Exception {
+        start(NetOptions.usual().withAntispoof(true), "ip", "10.0.0.2").connect();
+        assertSent(from(1, 2), 0);
+        assertDropped(from(1, 3), 0);
+    }
+
+    @Test
+    void exceptsAnInterfaceWhoseNodeSaysSo() throws Exception {
+        start(NetOptions.usual().withAntispoof(true), "ip", "10.0.0.2", "antispoof", "0")
+                .connect();
+        assertSent(from(9, 3), 0);
     }
 
     /** A script of the toolstack comes after the interface was opened, and before the guest. */

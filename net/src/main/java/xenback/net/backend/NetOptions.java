@@ -15,6 +15,7 @@ import java.util.Set;
  *     (rx_stall_timeout_msecs); zero for never
  * @param stagedGrants most pages of a queue that stay mapped at the guest's request (ADD_GREF_MAPPING), 0 to 4096
  * @param unicastFilter whether frames for other stations than the guest's are kept from it; else it gets all that the link has
+ * @param antispoof whether a guest may send from its own station and addresses alone, where the node {@code antispoof} says nothing
  */
 public record NetOptions(
         int maxQueues,
@@ -22,7 +23,8 @@ public record NetOptions(
         Duration drainTimeout,
         Duration stallTimeout,
         int stagedGrants,
-        boolean unicastFilter) {
+        boolean unicastFilter,
+        boolean antispoof) {
     static final int MOST_QUEUES = 64;
     private static final int MOST_STAGED_GRANTS = 4096;
 
@@ -40,7 +42,7 @@ public record NetOptions(
     public static NetOptions usual() {
         int queues = Math.min(Runtime.getRuntime().availableProcessors(), 8);
         Set<NetFeature> all = EnumSet.allOf(NetFeature.class);
-        return new NetOptions(queues, all, Duration.ofSeconds(10), Duration.ofSeconds(60), 1536, false);
+        return new NetOptions(queues, all, Duration.ofSeconds(10), Duration.ofSeconds(60), 1536, false, false);
     }
 
     boolean offers(NetFeature feature) {
@@ -48,7 +50,7 @@ public record NetOptions(
     }
 
     public NetOptions withQueues(int number) {
-        return new NetOptions(number, features, drainTimeout, stallTimeout, stagedGrants, unicastFilter);
+        return new NetOptions(number, features, drainTimeout, stallTimeout, stagedGrants, unicastFilter, antispoof);
     }
 
     /** Without some of the features. */
@@ -56,14 +58,18 @@ public record NetOptions(
         Set<NetFeature> rest = EnumSet.noneOf(NetFeature.class);
         rest.addAll(features);
         rest.removeAll(Arrays.asList(unwanted));
-        return new NetOptions(maxQueues, rest, drainTimeout, stallTimeout, stagedGrants, unicastFilter);
+        return new NetOptions(maxQueues, rest, drainTimeout, stallTimeout, stagedGrants, unicastFilter, antispoof);
     }
 
     public NetOptions withTimeouts(Duration drain, Duration stall) {
-        return new NetOptions(maxQueues, features, drain, stall, stagedGrants, unicastFilter);
+        return new NetOptions(maxQueues, features, drain, stall, stagedGrants, unicastFilter, antispoof);
     }
 
     public NetOptions withUnicastFilter(boolean filter) {
-        return new NetOptions(maxQueues, features, drainTimeout, stallTimeout, stagedGrants, filter);
+        return new NetOptions(maxQueues, features, drainTimeout, stallTimeout, stagedGrants, filter, antispoof);
+    }
+
+    public NetOptions withAntispoof(boolean held) {
+        return new NetOptions(maxQueues, features, drainTimeout, stallTimeout, stagedGrants, unicastFilter, held);
     }
 }

@@ -127,7 +127,7 @@ final class Vif implements BackendDriver.Instance {
 
     /** {@code antispoof} is ours; {@code mac} and {@code ip} are libxl's. A script may write it before the frontend connects. */
     private SourceFilter sources() throws XenException {
-        if (!flag("antispoof", false)) {
+        if (!flag("antispoof", house.options().antispoof())) {
             return SourceFilter.NONE;
         }
         if (station == 0) {
