@@ -40,7 +40,7 @@ watch_jobs() {
 
 # profiled_start, profiled_stop: the backend, such that perf can name what it runs.
 profiled_start() {
-    [ -z "$profile" ] || export XENBACK_JAVA_OPTS="-XX:+PreserveFramePointer -XX:+UnlockDiagnosticVMOptions -XX:+DumpPerfMapAtExit"
+    [ -z "$profile" ] || XENBACK_JAVA_OPTS="${XENBACK_JAVA_OPTS:-} -XX:+PreserveFramePointer -XX:+UnlockDiagnosticVMOptions -XX:+DumpPerfMapAtExit"
     backend_start
 }
 
