@@ -168,10 +168,9 @@ final class EmbeddedGrantTable implements GrantTable {
 
         @Override
         public void remove(int place) {
-            int gref = grefs[place];
-            grefs[place] = EMPTY;
             Mapping.unmapOver(memory, (long) place * PAGE_BYTES, PAGE_BYTES); // first, see Mapped.close
-            release(gref, writables.get(place));
+            release(grefs[place], writables.get(place));
+            grefs[place] = EMPTY;
         }
 
         @Override

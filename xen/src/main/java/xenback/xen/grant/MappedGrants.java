@@ -15,6 +15,7 @@ public final class MappedGrants implements AutoCloseable {
 
     private static final int PAGE_BYTES = GrantCopyBatch.PAGE_BYTES;
 
+    private final MappingBudget budget;
     private final GrantWindow window;
     private final int[] grefs;
 
@@ -27,6 +28,11 @@ public final class MappedGrants implements AutoCloseable {
 
     /** @param places most pages that are mapped at once, at least 1 */
     public MappedGrants(GrantTable grants, int domid, int places) throws XenException {
+        this(grants, domid, places, MappingBudget.PROCESS);
+    }
+
+    MappedGrants(GrantTable grants, int domid, int places, MappingBudget budget) throws XenException {
+        this.budget = budget;
         window = grants.openWindow(domid, places);
         grefs = new int[places];
         empty = new int[places];
@@ -69,13 +75,17 @@ public final class MappedGrants implements AutoCloseable {
         return table[slotOf(gref)];
     }
 
-    /** Maps a gref that is not mapped. Returns its place, or {@link #NONE} if none is empty or the grant is refused. */
+    /**
+     * Maps a gref that is not mapped. Returns its place, or {@link #NONE} if none is empty, the grant is refused, or this
+     * process has too many pages mapped for all guests together.
+     */
     public int map(int gref, boolean toWrite) {
-        if (emptyCount == 0) {
+        if (emptyCount == 0 || !budget.take()) {
             return NONE;
         }
         int place = empty[emptyCount - 1];
         if (!window.put(place, gref, toWrite)) {
+            budget.give(1);
             return NONE;
         }
         emptyCount--;
@@ -86,15 +96,18 @@ public final class MappedGrants implements AutoCloseable {
 
     /** Unmaps the page of a place that holds one. */
     public void unmap(int place) {
+        window.remove(place); // first: if that fails the page is still there
         removeFromTable(slotOf(grefs[place]));
-        window.remove(place);
         empty[emptyCount++] = place;
+        budget.give(1);
     }
 
     /** Unmaps everything. */
     @Override
     public void close() {
         window.close();
+        budget.give(mapped());
+        emptyCount = grefs.length;
     }
 
     /** Where a gref stands in the table, or where it would. */

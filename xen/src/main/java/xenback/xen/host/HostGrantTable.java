@@ -247,10 +247,9 @@ final class HostGrantTable implements GrantTable {
 
         @Override
         public void remove(int place) {
-            long index = indexes[place];
-            indexes[place] = EMPTY;
             Mapping.unmapOver(memory, (long) place * PAGE_BYTES, PAGE_BYTES); // first, see Mapped.close
-            unmap(index, 1);
+            unmap(indexes[place], 1);
+            indexes[place] = EMPTY;
         }
 
         @Override
