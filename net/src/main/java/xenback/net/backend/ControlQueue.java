@@ -1,5 +1,6 @@
 package xenback.net.backend;
 
+import java.lang.System.Logger.Level;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
@@ -20,6 +21,7 @@ import xenback.xen.ring.BackRing;
  * pages of another queue is done on that queue's loop. Messages are rare, so that they may allocate.
  */
 final class ControlQueue {
+    private static final System.Logger LOG = System.getLogger(ControlQueue.class.getName());
     private static final int PAGE_BYTES = 4096;
 
     /** Messages of one turn of the loop, so that a guest that sends nothing else holds nobody up. */
@@ -168,9 +170,19 @@ final class ControlQueue {
         }
         busy = true;
         queue.loop().execute(() -> {
-            Answer answer = queue.stage(message, page);
+            Answer answer = stageOn(queue, message);
             connection.loop().execute(() -> staged(message, answer));
         });
+    }
+
+    /** Whatever happens there, the ring goes on, and its end is not waited for in vain. */
+    private Answer stageOn(NetQueue queue, Message message) {
+        try {
+            return queue.stage(message, page);
+        } catch (IllegalStateException e) { // no memory for a mapping
+            LOG.log(Level.ERROR, connection.name() + ": a page could not be mapped or unmapped", e);
+            return Answer.INVALID;
+        }
     }
 
     private void staged(Message message, Answer answer) {

@@ -1,5 +1,6 @@
 package xenback.xen.testing;
 
+import java.lang.foreign.MemorySegment;
 import java.util.function.Consumer;
 import java.util.function.IntConsumer;
 import xenback.xen.Xen;
@@ -20,6 +21,7 @@ public final class HookedXen implements Xen {
     private final Xen xen;
     private volatile Consumer<GrantCopyBatch> beforeCopy = batch -> {};
     private volatile IntConsumer beforeUnmask = port -> {};
+    private volatile IntConsumer beforeRemove = place -> {};
 
     public HookedXen(Xen xen) {
         this.xen = xen;
@@ -34,6 +36,12 @@ public final class HookedXen implements Xen {
     /** Has {@code hook} called with each port before it is unmasked. */
     public HookedXen beforeUnmask(IntConsumer hook) {
         beforeUnmask = hook;
+        return this;
+    }
+
+    /** Has {@code hook} called with each place of a window before its page is unmapped. */
+    public HookedXen beforeRemove(IntConsumer hook) {
+        beforeRemove = hook;
         return this;
     }
 
@@ -74,7 +82,7 @@ public final class HookedXen implements Xen {
 
         @Override
         public GrantWindow openWindow(int domid, int places) throws XenException {
-            return grants.openWindow(domid, places);
+            return new Window(grants.openWindow(domid, places));
         }
 
         @Override
@@ -86,6 +94,35 @@ public final class HookedXen implements Xen {
         @Override
         public void close() {
             grants.close();
+        }
+    }
+
+    private final class Window implements GrantWindow {
+        private final GrantWindow window;
+
+        Window(GrantWindow window) {
+            this.window = window;
+        }
+
+        @Override
+        public MemorySegment memory() {
+            return window.memory();
+        }
+
+        @Override
+        public boolean put(int place, int gref, boolean writable) {
+            return window.put(place, gref, writable);
+        }
+
+        @Override
+        public void remove(int place) {
+            beforeRemove.accept(place);
+            window.remove(place);
+        }
+
+        @Override
+        public void close() {
+            window.close();
         }
     }
 
