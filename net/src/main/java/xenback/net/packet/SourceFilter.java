@@ -139,13 +139,18 @@ public final class SourceFilter {
         return bytes >= 6 && mac(frame, at) == SNAP;
     }
 
-    /** No address is what one has that probes (RFC 5227) or asks for one (RFC 903). */
+    /**
+     * No address is what one has that asks whether its own is taken (RFC 5227), or which it has (RFC 903). A question of that
+     * kind about another's would be answered by him with giving it up.
+     */
     private boolean permitsArp(MemorySegment frame, long at) {
         if (FrameHeaders.u16(frame, at + 4) != 0x0604) {
             return false; // lengths of another kind of address: nobody looks where these fields are
         }
         int sender = frame.get(FrameHeaders.INT, at + 14);
-        return mac(frame, at + 8) == station && (!bound4 || sender == 0 || contains(sender));
+        int target = frame.get(FrameHeaders.INT, at + 24);
+        return mac(frame, at + 8) == station
+                && (!bound4 || (sender == 0 ? target == 0 || contains(target) : contains(sender)));
     }
 
     private boolean permitsIpv4(MemorySegment frame, long offset, FrameHeaders headers) {
@@ -160,6 +165,10 @@ public final class SourceFilter {
     }
 
     private boolean permitsIpv6(MemorySegment frame, long offset, FrameHeaders headers) {
+        if (headers.l4Offset() < 0) {
+            return false; // more headers than are looked behind, or a length that is not told: an advertisement could
+            // follow
+        }
         long source = offset + headers.sourceOffset();
         long at = offset + headers.l4Offset();
         int kind = headers.l4() == FrameHeaders.L4.ICMPV6 ? FrameHeaders.u8(frame, at) : -1;

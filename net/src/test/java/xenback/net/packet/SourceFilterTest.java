@@ -61,7 +61,11 @@ final class SourceFilterTest {
     }
 
     private static String arp(String senderMac, String sender) {
-        return "0806" + "0001080006040001" + senderMac + hex(sender) + "000000000000" + hex("10.0.0.1");
+        return arp(senderMac, sender, "10.0.0.1");
+    }
+
+    private static String arp(String senderMac, String sender, String target) {
+        return "0806" + "0001080006040001" + senderMac + hex(sender) + "000000000000" + hex(target);
     }
 
     @ParameterizedTest
@@ -123,14 +127,17 @@ final class SourceFilterTest {
 
     @ParameterizedTest
     @CsvSource({
-        MINE + ", 10.0.0.2, true",
-        MINE + ", 0.0.0.0, true", // a probe, RFC 5227
-        MINE + ", 10.0.0.3, false",
-        OTHERS + ", 10.0.0.2, false",
+        MINE + ", 10.0.0.2, 10.0.0.1, true",
+        MINE + ", 0.0.0.0, 10.0.0.2, true", // a probe, RFC 5227
+        MINE + ", 0.0.0.0, 0.0.0.0, true", // asks for its own, RFC 903
+        MINE + ", 0.0.0.0, 10.0.0.3, false", // would have that one give its address up
+        MINE + ", 10.0.0.3, 10.0.0.1, false",
+        OTHERS + ", 10.0.0.2, 10.0.0.1, false",
     })
-    void arpSpeaksForItsSender(String mac, String ip, boolean passes) {
-        assertThat(passes(List.of("10.0.0.2"), ALL + MINE + arp(mac, ip))).isEqualTo(passes);
-        String reverse = arp(mac, ip).replaceFirst("0806", "8035");
+    void arpSpeaksForItsSender(String mac, String ip, String target, boolean passes) {
+        assertThat(passes(List.of("10.0.0.2"), ALL + MINE + arp(mac, ip, target)))
+                .isEqualTo(passes);
+        String reverse = arp(mac, ip, target).replaceFirst("0806", "8035");
         assertThat(passes(List.of("10.0.0.2"), ALL + MINE + reverse)).isEqualTo(passes);
     }
 
@@ -191,6 +198,12 @@ final class SourceFilterTest {
         // behind a destination option too
         String option = "3a00010400000000" + discovery(136, "fd00::3");
         assertThat(passes(addresses, ipv6("fd00::2", 60, option))).isFalse();
+        // and where it can be hidden nothing passes: more headers than are looked behind
+        String hidden = "3c00010400000000".repeat(FrameHeaders.MAX_EXTENSIONS) + option;
+        assertThat(passes(addresses, ipv6("fd00::2", 60, hidden))).isFalse();
+        // or a length of zero, which Linux takes for the frame's where the first header is hop by hop
+        String endless = ipv6("fd00::2", 0, option).replaceFirst("86dd60000000....", "86dd600000000000");
+        assertThat(passes(addresses, endless)).isFalse();
         // and a question may be about anybody
         assertThat(passes(addresses, ipv6("fd00::2", ICMPV6, discovery(135, "fd00::3"))))
                 .isTrue();
