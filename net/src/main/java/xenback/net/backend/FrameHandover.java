@@ -49,12 +49,17 @@ final class FrameHandover {
         }
     }
 
+    /** True if there is nothing to take. The consumer's thread. */
+    boolean isEmpty() {
+        return (long) TURN.getAcquire(turns, (int) (head & PLACES - 1)) != head + 1;
+    }
+
     /** Takes the oldest frame; its bytes, or -1 if there is none. The consumer's thread. */
     int take(MemorySegment into, long at) {
-        int place = (int) (head & PLACES - 1);
-        if ((long) TURN.getAcquire(turns, place) != head + 1) {
+        if (isEmpty()) {
             return -1;
         }
+        int place = (int) (head & PLACES - 1);
         int bytes = lengths.getAtIndex(ValueLayout.JAVA_INT, place);
         MemorySegment.copy(memory, (long) place * PLACE_BYTES, into, at, bytes);
         TURN.setRelease(turns, place, head + PLACES);

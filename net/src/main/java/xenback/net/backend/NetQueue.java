@@ -218,7 +218,7 @@ final class NetQueue {
         if (ended) {
             return;
         }
-        more |= receive.linkMayHaveFrames() && !receive.isStarved() && receive.throttledNanos() == 0;
+        more |= receive.mayHaveFrames() && !receive.isStarved() && receive.throttledNanos() == 0;
         if (receive.isLinkEmpty() && !listening) {
             listening = true;
             connection.link().awaitFrame(connection.loop(), onReadable, 0);

@@ -80,9 +80,9 @@ final class ReceivePath {
         linkEmpty = false;
     }
 
-    /** True if the link has frames, as far as is known, and there is room for them. */
-    boolean linkMayHaveFrames() {
-        return !linkEmpty && waiting < BUFFERS;
+    /** True if the link, as far as is known, or another queue has frames for this one, and there is room for them. */
+    boolean mayHaveFrames() {
+        return waiting < BUFFERS && (!linkEmpty || handover != null && !handover.isEmpty());
     }
 
     /** True if the link was found without frames: it is to be waited for. */
@@ -161,7 +161,7 @@ final class ReceivePath {
             hash = setting;
             toeplitz.setKey(setting.key());
         }
-        for (int left = MOST_FRAMES; left > 0 && linkMayHaveFrames(); left--) {
+        for (int left = MOST_FRAMES; left > 0 && !linkEmpty && waiting < BUFFERS; left--) {
             int buffer = firstBuffer + waiting & BUFFERS - 1;
             int bytes = connection.link().receive(buffers, at(buffer), BUFFER_BYTES);
             if (bytes < 0) {

@@ -96,6 +96,11 @@ final class SuiteRig implements AutoCloseable {
         receive = new ReceivePath(connection, rxRing, counters, arena);
     }
 
+    /** The path to the guest. */
+    ReceivePath receive() {
+        return receive;
+    }
+
     /** A page that the guest grants under that number; made when it is first asked for. */
     MemorySegment page(int gref) {
         return pages.computeIfAbsent(gref, _ -> arena.allocate(PAGE_BYTES, 8));
@@ -164,8 +169,13 @@ final class SuiteRig implements AutoCloseable {
 
     /** Has the backend give the guest what came in; false if it gives the interface up. */
     boolean sweepRx() {
-        rxPage.set(INT, REQ_PROD, rxProduced);
         receive.onLinkReadable();
+        return sweepRxAlone();
+    }
+
+    /** The same without a word of the link. */
+    boolean sweepRxAlone() {
+        rxPage.set(INT, REQ_PROD, rxProduced);
         boolean goesOn = receive.sweep(System.nanoTime()) >= 0;
         rxRing.push();
         return goesOn && !broken;
