@@ -55,6 +55,9 @@ record NicSpec(
     /** IFNAMSIZ less the end; what the kernel refuses, and what a shell or a glob would take for something else. */
     private static final Pattern INTERFACE_NAME = Pattern.compile("[a-zA-Z0-9_][-.a-zA-Z0-9_]{0,14}");
 
+    /** A script's affair: vif-openvswitch takes a VLAN after a point, and trunks after colons. */
+    private static final Pattern BRIDGE_OF_SCRIPT = Pattern.compile("[a-zA-Z0-9_][-.:a-zA-Z0-9_]{0,254}");
+
     private static final Pattern ADDRESS = Pattern.compile("[0-9a-fA-F.:]+/[0-9]{1,3}");
     private static final List<String> OF_SCRIPTS = List.of("gatewaydev", "vlan");
     private static final String KNOWN =
@@ -145,7 +148,7 @@ record NicSpec(
                 interfaceName("vifname", values.get("vifname")),
                 interfaceName("guest-name", values.get("guest-name")),
                 number("mtu", values.getOrDefault("mtu", "1500"), LEAST_MTU, MOST_MTU),
-                interfaceName("bridge", values.get("bridge")),
+                bridge(values.get("bridge"), values.containsKey("script")),
                 values.containsKey("rate") ? Optional.of(NicRate.parse(values.get("rate"))) : Optional.empty(),
                 number("queues", values.getOrDefault("queues", "1"), 1, MOST_QUEUES),
                 link,
@@ -191,6 +194,17 @@ record NicSpec(
         if (!INTERFACE_NAME.matcher(text).matches()) {
             throw UserError.usage(
                     "bad " + key + " '" + text + "'; an interface's name has 1 to 15 letters, digits, '.', '_' or '-'");
+        }
+        return Optional.of(text);
+    }
+
+    private static Optional<String> bridge(@Nullable String text, boolean ofScript) throws UserError {
+        if (text == null || !ofScript) {
+            return interfaceName("bridge", text);
+        }
+        if (!BRIDGE_OF_SCRIPT.matcher(text).matches()) {
+            throw UserError.usage(
+                    "bad bridge '" + text + "'; for a script it has letters, digits, '.', ':', '_' or '-'");
         }
         return Optional.of(text);
     }

@@ -1,5 +1,6 @@
 package xenback.daemon;
 
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 import xenback.block.backend.BlockOptions;
 import xenback.block.protocol.BlkifLayout;
@@ -18,8 +19,9 @@ final class Offers {
     @Option(
             names = "--queues",
             paramLabel = "N",
-            description = "Most rings of a disk, 1 to 64; by default a ring per processor.")
-    private int queues = usual.maxQueues();
+            description =
+                    "Most rings of a disk and, on a host, of an interface, 1 to 64; by default a ring per processor.")
+    private @Nullable Integer queues;
 
     @Option(
             names = "--indirect-segments",
@@ -55,14 +57,17 @@ final class Offers {
         return antispoof;
     }
 
+    /** What was asked for of interfaces; {@link #disks} has checked it. */
     NetOptions nics() {
-        return NetOptions.usual().withAntispoof(antispoof);
+        NetOptions asked = NetOptions.usual().withAntispoof(antispoof);
+        return queues == null ? asked : asked.withQueues(queues);
     }
 
     /** What was asked for, checked. */
     BlockOptions disks() throws UserError {
         range("--ring-page-order", ringPageOrder, 0, BlockOptions.RING_PAGE_ORDER_LIMIT);
-        range("--queues", queues, 1, BlockOptions.QUEUE_LIMIT);
+        int rings = queues == null ? usual.maxQueues() : queues;
+        range("--queues", rings, 1, BlockOptions.QUEUE_LIMIT);
         if (indirectSegments != 0) {
             range(
                     "--indirect-segments",
@@ -72,7 +77,7 @@ final class Offers {
         }
         return new BlockOptions(
                 ringPageOrder,
-                queues,
+                rings,
                 indirectSegments,
                 choice("--persistent-grants", persistentGrants, "on", "off"),
                 choice("--shrink", shrink, "allow", "refuse"),

@@ -53,6 +53,7 @@ import xenback.xen.io.EventLoop;
             "  antispoof=off  on: drop what the guest sends from another address than mac= and ip=",
             "  offload=on     off: finish checksums and large frames in software, as userspace Open vSwitch needs it",
             "  script=PATH    hotplug script, such as vif-bridge or vif-openvswitch, in place of the built-in bridge=",
+            "  gatewaydev=, vlan=  what such a script may want to know besides; type=vif is accepted",
             "%nExample: xenback serve --create 1G --disk disk.img,raw,xvda,w",
             "Example: xenback serve --vif mac=00:16:3e:00:00:01,ip=10.0.0.2/24,host-ip=10.0.0.1/24 --guest-netns guest"
         })

@@ -66,10 +66,19 @@ final class NicSpecTest {
         assertThat(NicSpec.parse("link=" + text).link()).hasToString(shown);
     }
 
+    /** vif-openvswitch' VLAN and trunks are no part of a device's name. */
+    @Test
+    void leavesABridgesNameToItsScript() throws Exception {
+        String bridge = "openvswitch-bridge.10:20:30";
+        assertThat(NicSpec.parse("bridge=" + bridge + ",script=/s").bridge()).contains(bridge);
+    }
+
     @ParameterizedTest
     @CsvSource(
             delimiter = '|',
             value = {
+                "bridge=br0:20 | bad bridge 'br0:20'; an interface's name has 1 to 15 letters, digits, '.', '_' or '-'",
+                "bridge=a/b,script=/s | bad bridge 'a/b'; for a script it has letters, digits, '.', ':', '_' or '-'",
                 "mac=00:16:3e:00:00 | bad mac '00:16:3e:00:00'; write it as 00:16:3e:00:00:01",
                 "mac=01:00:5e:00:00:01 | bad mac '01:00:5e:00:00:01': it is a multicast address; an interface has an address of"
                         + " its own, such as 00:16:3e:00:00:01",

@@ -10,7 +10,7 @@ import java.util.Map;
 
 /**
  * An Open vSwitch of a test's own, with its datapath in user space, which needs no kernel module: a bridge {@code ovsbr0} in the
- * host's namespace of a {@link NicBench}, and a namespace of a peer behind a port of it. Its files are in one directory; its
+ * host's namespace of a {@link NicBench}, and a namespace of a peer behind a port of it, in VLAN 7. Its files are in one directory; its
  * programs end with the bench.
  */
 final class OpenVswitch implements AutoCloseable {
@@ -46,7 +46,7 @@ final class OpenVswitch implements AutoCloseable {
         // same).
         peer("ethtool", "-K", "eth0", "tx", "off");
         peer("ip", "link", "set", "eth0", "up");
-        vsctl("add-port", "ovsbr0", "port");
+        vsctl("add-port", "ovsbr0", "port", "tag=7");
     }
 
     /** What the programs find each other by, scripts that were not written for it too. */
@@ -86,9 +86,10 @@ final class OpenVswitch implements AutoCloseable {
         Path script = Files.writeString(directory.resolve("script"), """
                 #!/bin/sh -e
                 bridge=$(xenstore-read "$XENBUS_PATH/bridge")
+                vlan=${bridge##*.}
                 ovs-vsctl --timeout=30 -- --if-exists del-port "$vif"
                 [ "$1" = online ] || exit 0
-                ovs-vsctl --timeout=30 -- add-port "$bridge" "$vif"
+                ovs-vsctl --timeout=30 -- add-port "${bridge%%.*}" "$vif" tag="$vlan"
                 ip link set "$vif" up
                 xenstore-write "$XENBUS_PATH/hotplug-status" connected
                 """);

@@ -32,10 +32,11 @@ final class OpenVswitchTest extends Checkout {
             Tool serve = bench.serveWith(
                     ovs.environment(),
                     1,
-                    "--vif=mac=00:16:3e:00:00:01,ip=" + GUEST_ADDRESS + "/24,bridge=ovsbr0,offload=off,script="
+                    "--vif=mac=00:16:3e:00:00:01,ip=" + GUEST_ADDRESS + "/24,bridge=ovsbr0.7,offload=off,script="
                             + ovs.script(),
                     "--guest-netns=" + bench.guestNamespace());
             assertThat(ovs.vsctl("list-ports", "ovsbr0").lines()).containsExactlyInAnyOrder("port", "xnb1i0");
+            assertThat(ovs.vsctl("get", "port", "xnb1i0", "tag")).isEqualTo("7\n");
             Path watched = directory.resolve("watched.pcapng");
             Tool watcher = start(ovs.inPeer("tshark", "-n", "-i", "eth0", "-w", watched.toString()));
             watcher.awaitErr(line -> line.contains("Capturing on"));
