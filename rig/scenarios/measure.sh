@@ -1,7 +1,7 @@
 # What scenarios that compare backends share, in dom0: what jobs cost, where the time goes, and the table. Sourced by them.
 # shellcheck shell=bash
 #
-# They set: seconds and ramp of a job; profile ("yes": perf samples dom0 in each job on xenback); round, the number of this one.
+# They set: seconds and ramp of a job; warm, if it takes a while before the first one; profile ("yes": perf samples dom0 in each job on xenback); round, the number of this one.
 
 # ticks: "thread-number name user system" of each thread of the backend, in hundredths of a second.
 ticks() {
@@ -21,7 +21,7 @@ watch_jobs() {
     local peer=$1 guest=$2 job began dom0 domu
     shift 2
     for job; do
-        guest_awaits "$guest" "begins $job" 90
+        guest_awaits "$guest" "begins $job" $((90 + 2 * ${warm:-0}))
         sleep "$ramp"
         dom0=$(processor 0) domu=$(processor "$guest") began=$(cut -d' ' -f1 /proc/uptime)
         [ "$peer" != xenback ] || ticks >"/run/ticks.$job"
