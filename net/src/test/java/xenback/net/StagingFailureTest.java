@@ -13,7 +13,7 @@ import xenback.net.protocol.NetControl.Answer;
 import xenback.xen.testing.HookedXen;
 
 /** This machine has no memory for a mapping when a guest wants a page of its unmapped. */
-@Timeout(60)
+@Timeout(value = 60, threadMode = Timeout.ThreadMode.SEPARATE_THREAD) // its end is what may never come
 final class StagingFailureTest {
     @TempDir
     private Path dir;
