@@ -251,6 +251,18 @@ class SlotRulesTest {
     }
 
     @Test
+    void anEmptySlotBesideARefusedPageIsNoError() throws Exception {
+        int first = guest.txProd();
+        guest.put(new Slot(0, 0, MORE, 300));
+        guest.put(new Slot(1, 0, MORE, 0));
+        guest.put(12_345, new Slot(2, 0, MORE, 100));
+        guest.put(new Slot(3, 0, 0, 100));
+        guest.publishTx();
+        assertThat(guest.statuses(first)).containsExactly(0, 0, ERROR, 0);
+        costsItself(NetRule.BAD_GRANT);
+    }
+
+    @Test
     void extrasAreAnsweredWithNullAndSeveralArePossible() throws Exception {
         int first = guest.txProd();
         guest.put(new Slot(0, 0, EXTRA | MORE, 200));

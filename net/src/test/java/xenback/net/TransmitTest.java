@@ -120,21 +120,7 @@ class TransmitTest {
     @CsvSource({"4, 1, 1, 0", "6, 2, 4, 0", "4, 1, 1, 1"})
     void aLargeFrameGoesWholeWithItsSegmentSize(int version, int gsoType, int vnetType, int tags) throws Exception {
         byte[] frame = PlainFrames.frame(version, PlainFrames.TCP, tags, 30_000);
-        int first = guest.txProd();
-        for (int i = 0; i * 4096 < frame.length; i++) {
-            int bytes = Math.min(4096, frame.length - i * 4096);
-            java.lang.foreign.MemorySegment.copy(
-                    frame, i * 4096, guest.page(i), java.lang.foreign.ValueLayout.JAVA_BYTE, 0, bytes);
-            int more = (i + 1) * 4096 < frame.length ? Netif.TX_MORE_DATA : 0;
-            guest.put(
-                    new Slot(i, 0, i == 0 ? more | BLANK | Netif.TX_EXTRA_INFO : more, i == 0 ? frame.length : bytes));
-            if (i == 0) {
-                guest.putExtra(Netif.EXTRA_GSO, 0, 1448 & 0xFF, 1448 >>> 8, gsoType);
-            }
-        }
-        guest.publishTx();
-
-        assertThat(guest.statuses(first))
+        assertThat(sendLarge(frame, gsoType, 1448))
                 .startsWith(0, (int) Netif.STATUS_NULL, 0)
                 .hasSize(9);
         byte[] sent = guest.link().sent().getLast();
@@ -144,6 +130,54 @@ class TransmitTest {
         assertThat(u16(sent, 4)).isEqualTo(1448);
         assertThat(u16(sent, 6)).isEqualTo(PlainFrames.l4(frame));
         assertThat(u16(sent, 8)).isEqualTo(16);
+    }
+
+    private List<Integer> sendLarge(byte[] frame, int gsoType, int segmentBytes) throws Exception {
+        int first = guest.txProd();
+        for (int i = 0; i * 4096 < frame.length; i++) {
+            int bytes = Math.min(4096, frame.length - i * 4096);
+            java.lang.foreign.MemorySegment.copy(
+                    frame, i * 4096, guest.page(i), java.lang.foreign.ValueLayout.JAVA_BYTE, 0, bytes);
+            int more = (i + 1) * 4096 < frame.length ? Netif.TX_MORE_DATA : 0;
+            guest.put(
+                    new Slot(i, 0, i == 0 ? more | BLANK | Netif.TX_EXTRA_INFO : more, i == 0 ? frame.length : bytes));
+            if (i == 0) {
+                guest.putExtra(Netif.EXTRA_GSO, 0, segmentBytes & 0xFF, segmentBytes >>> 8, gsoType);
+            }
+        }
+        guest.publishTx();
+        return guest.statuses(first);
+    }
+
+    /** RFC 3168 6.1.2: of the segments only the first may say that the window was reduced. */
+    @Test
+    void aLargeFrameWithACongestionMarkIsToldOf() throws Exception {
+        byte[] frame = PlainFrames.frame(4, PlainFrames.TCP, 0, 30_000);
+        frame[PlainFrames.l4(frame) + 13] |= (byte) 0x80; // CWR
+        assertThat(sendLarge(frame, Netif.GSO_TCPV4, 1448)).startsWith(0);
+        assertThat(guest.link().sent().getLast()[1]).isEqualTo((byte) (1 | 0x80));
+    }
+
+    /** A bridge's firewall drops what has a wrong one. */
+    @Test
+    void ofALargeFrameTheIpHeadersChecksumIsMadeRight() throws Exception {
+        byte[] right = PlainFrames.frame(4, PlainFrames.TCP, 0, 30_000);
+        byte[] frame = right.clone();
+        frame[24] = 0;
+        frame[25] = 0;
+        assertThat(sendLarge(frame, Netif.GSO_TCPV4, 1448)).startsWith(0);
+        assertThat(Arrays.copyOfRange(guest.link().sent().getLast(), 10 + 14, 10 + 34))
+                .isEqualTo(Arrays.copyOfRange(right, 14, 34));
+    }
+
+    /** virtio_net_hdr has another meaning for 65535, and each IP version a segmentation of its own. */
+    @ParameterizedTest
+    @CsvSource({"4, 1, 65535", "4, 2, 1448", "6, 1, 1448"})
+    void aLargeFrameThatCannotBeDescribedCostsItself(int version, int gsoType, int segmentBytes) throws Exception {
+        byte[] frame = PlainFrames.frame(version, PlainFrames.TCP, 0, 30_000);
+        assertThat(sendLarge(frame, gsoType, segmentBytes)).startsWith(-1).endsWith(-1);
+        assertThat(guest.link().sent()).isEmpty();
+        assertThat(guest.counters().violations(NetRule.GSO_MISMATCH)).isOne();
     }
 
     /** XSA-423: a header that is spread over slots lies in one piece when it is looked at. */
