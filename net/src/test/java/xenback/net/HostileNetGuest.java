@@ -314,13 +314,13 @@ final class HostileNetGuest implements AutoCloseable {
         events.notifyPort(port);
     }
 
-    /** Puts a slot into the next place, not published; its id is the place. */
+    /** Puts a slot into the next place, not published. */
     void put(Slot slot) {
         put(gref(slot.page()), slot);
     }
 
     void put(int gref, Slot slot) {
-        NetSlots.putTxRequest(slotBytes, gref, slot.offset(), slot.flags(), txProd & 0xFFFF, slot.size());
+        NetSlots.putTxRequest(slotBytes, gref, slot.offset(), slot.flags(), idAt(txProd), slot.size());
         txSlot(txProd++).copyFrom(slotBytes.asSlice(0, Netif.TX_SLOT_BYTES));
     }
 
@@ -346,7 +346,12 @@ final class HostileNetGuest implements AutoCloseable {
         return statuses(first);
     }
 
-    /** The statuses of all slots from one on, when they are answered. */
+    /** Of the request at a place: any number is allowed, and the answer has to name it. */
+    private static int idAt(int place) {
+        return place * 0x9E37 & 0xFFFF;
+    }
+
+    /** The statuses of all slots from one on, when they are answered, each with its request's id. */
     List<Integer> statuses(int first) throws Exception {
         Await.until(
                 () -> txAnswered() == txProd,
@@ -354,7 +359,12 @@ final class HostileNetGuest implements AutoCloseable {
                         + error());
         List<Integer> statuses = new ArrayList<>();
         for (int i = first; i != txProd; i++) {
-            statuses.add((int) NetSlots.txResponseStatus(txSlot(i)));
+            int status = NetSlots.txResponseStatus(txSlot(i));
+            int id = status == Netif.STATUS_NULL ? 0 : idAt(i);
+            if (Short.toUnsignedInt(NetSlots.txResponseId(txSlot(i))) != id) {
+                throw new AssertionError("place " + i + " is answered with another's id");
+            }
+            statuses.add(status);
         }
         return statuses;
     }

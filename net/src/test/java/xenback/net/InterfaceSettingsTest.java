@@ -252,6 +252,17 @@ class InterfaceSettingsTest {
         }
     }
 
+    /** 4000 bytes fit into a page, and with the room in front of them they do not. */
+    @Test
+    void aFrameWaitsForTheBuffersThatItNeedsWithItsRoom() throws Exception {
+        start(NetOptions.usual()).with("xdp-headroom", "256").connect().post(2);
+        guest.link().put(PlainFrames.finished(new byte[4000], 0));
+        assertThat(guest.works()).isTrue();
+        assertThat(guest.rxAnswered()).isZero();
+        guest.post(1);
+        assertThat(guest.receive(3).getLast().status()).isEqualTo(4000 - 3840);
+    }
+
     /** Linux' netfront changes it by state 7, and waits for 8. */
     @Test
     void theRoomChangesByReconfiguring() throws Exception {
