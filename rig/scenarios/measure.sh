@@ -1,7 +1,8 @@
 # What scenarios that compare backends share, in dom0: what jobs cost, where the time goes, and the table. Sourced by them.
 # shellcheck shell=bash
 #
-# They set: seconds and ramp of a job; warm, if it takes a while before the first one; profile ("yes": perf samples dom0 in each job on xenback); round, the number of this one.
+# They set: seconds and ramp of a job; warm, where a backend is warmed up each way before the first one; profile ("yes": perf samples
+# dom0 in each job on xenback); round, the number of this one.
 
 # ticks: "thread-number name user system" of each thread of the backend, in hundredths of a second.
 ticks() {

@@ -30,15 +30,12 @@ final class AntispoofTest {
 
     private HostileNetGuest start(NetOptions options, String... backendNodes) throws Exception {
         machine = new NetMachine(dir, options);
-        guest = new HostileNetGuest(machine, machine.guest(1), backendNodes);
+        guest = machine.hostile(1, backendNodes);
         return guest;
     }
 
     @AfterEach
     void close() {
-        if (guest != null) {
-            guest.close();
-        }
         machine.close();
     }
 

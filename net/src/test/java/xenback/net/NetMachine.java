@@ -38,6 +38,7 @@ final class NetMachine implements AutoCloseable {
     private final Map<String, Link> links = new ConcurrentHashMap<>();
     private final List<EventLoop> loops = new ArrayList<>();
     private final List<Xn> xns = new ArrayList<>();
+    private final List<HostileNetGuest> hostiles = new ArrayList<>();
     private NetBackend backend;
 
     NetMachine(Path dir, NetOptions options) throws XenException {
@@ -81,6 +82,13 @@ final class NetMachine implements AutoCloseable {
         Domain guest = xen.createDomain(domid, 16_384);
         toolstack.createHome(domid, "guest" + domid);
         return guest;
+    }
+
+    /** Makes a guest with a hostile frontend, which this machine closes. */
+    HostileNetGuest hostile(int domid, String... backendNodes) throws XenException {
+        HostileNetGuest made = new HostileNetGuest(this, guest(domid), backendNodes);
+        hostiles.add(made);
+        return made;
     }
 
     /** What libxl would write for {@code vif=['mac=...']}, and more of the backend's nodes. */
@@ -130,6 +138,7 @@ final class NetMachine implements AutoCloseable {
 
     @Override
     public void close() {
+        hostiles.forEach(HostileNetGuest::close);
         backend.close();
         xns.forEach(Xn::close);
         loops.forEach(EventLoop::close);

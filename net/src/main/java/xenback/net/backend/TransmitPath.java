@@ -53,9 +53,10 @@ final class TransmitPath {
     private final NetCounters.Queue counters;
     private final MemorySegment slots; // private copies, at the ring's own places
 
-    // At the ring's own places. Only the first four bytes of a place are ever written; the others, which go over what
-    // is
-    // left of the request (XSA-216), stay zero.
+    /**
+     * At the ring's own places. Only the first four bytes of a place are ever written; the others, which go over what is left
+     * of the request (XSA-216), stay zero.
+     */
     private final MemorySegment responses;
 
     private final MemorySegment frames;
