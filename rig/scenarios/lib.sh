@@ -18,9 +18,10 @@ check() {
     if "$@"; then ok "$text"; else fail "$text"; fi
 }
 
-# A failure that leaves nothing to go on with.
+# A failure that leaves nothing to go on with; what xenstore has then is in the scenario's directory.
 give_up() {
     fail "$1"
+    timeout 15 xenstore-ls -f >"$logs/xenstore" 2>&1 || true # it may be xenstored that is gone
     exit 0
 }
 
