@@ -1,7 +1,7 @@
 # What scenarios that compare backends share, in dom0: what jobs cost, where the time goes, and the table. Sourced by them.
 # shellcheck shell=bash
 #
-# They set: seconds and ramp of a job; warm, where a backend is warmed up each way before the first one; profile ("yes": perf samples
+# They set: seconds and ramp of a job; profile ("yes": perf samples
 # dom0 in each job on xenback); round, the number of this one.
 
 # ticks: "thread-number name user system" of each thread of the backend, in hundredths of a second.
@@ -15,6 +15,27 @@ processor() {
     xl list "$1" | awk 'NR == 2 { print $NF }'
 }
 
+# compiling: hundredths of a second that the backend's compilers have had so far.
+compiling() {
+    ticks | awk '$2 ~ /Compiler/ { sum += $3 + $4 } END { print sum + 0 }'
+}
+
+# warm_up PEER GUEST SECONDS: lets the guest repeat its jobs for that long, and on xenback until its compilers take less than a
+# fiftieth of a processor: a backend lives for months, and compiles in its first minutes. At most five minutes.
+warm_up() {
+    local peer=$1 guest=$2 before now turn
+    guest_awaits "$guest" 'warms up' 90
+    for ((turn = 0; turn * $3 < 300; turn++)); do
+        [ "$peer" != xenback ] || before=$(compiling)
+        sleep "$3"
+        [ "$peer" = xenback ] || break
+        now=$(compiling)
+        note "$peer compiled for $((now - before)) hundredths of $3 s"
+        [ $((now - before)) -ge $((2 * $3)) ] || break
+    done
+    guest_tell "$guest" warm
+}
+
 # watch_jobs PEER GUEST JOB...: what each job costs dom0 and the guest, in processor seconds per second; and on demand where dom0's
 # time goes while it runs on xenback. The guest says "begins JOB" and goes on when it is told JOB. perf's report can name compiled
 # Java only once the JVM has ended.
@@ -22,7 +43,7 @@ watch_jobs() {
     local peer=$1 guest=$2 job began dom0 domu
     shift 2
     for job; do
-        guest_awaits "$guest" "begins $job" $((90 + 2 * ${warm:-0}))
+        guest_awaits "$guest" "begins $job" 90
         sleep "$ramp"
         dom0=$(processor 0) domu=$(processor "$guest") began=$(cut -d' ' -f1 /proc/uptime)
         [ "$peer" != xenback ] || ticks >"/run/ticks.$job"
