@@ -6,6 +6,8 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
+import java.util.Queue;
+import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.CopyOnWriteArrayList;
 import xenback.net.link.Link;
 import xenback.net.link.LinkQueue;
@@ -17,17 +19,21 @@ import xenback.xen.io.EventLoop;
 /** A link in the hands of a test: what was sent is kept with its header, and what shall be received is put in. */
 final class WireLink implements Link {
     private final String name;
-    private final List<Queue> queues = new ArrayList<>();
+    private final List<Wire> queues = new ArrayList<>();
     final List<Boolean> carriers = new CopyOnWriteArrayList<>();
     volatile int mtu = 1500;
     volatile boolean up = true;
     volatile boolean refuses;
+
+    /** Frames are sent when {@link #release} says so, and not before. */
+    volatile boolean holds;
+
     volatile int offload;
 
     WireLink(String name) {
         this.name = name;
         for (int i = 0; i < 4; i++) {
-            queues.add(new Queue());
+            queues.add(new Wire());
         }
     }
 
@@ -51,9 +57,19 @@ final class WireLink implements Link {
         return queues.get(queue).sent;
     }
 
+    /** How many frames are held. */
+    int held() {
+        return queues.stream().mapToInt(queue -> queue.held.size()).sum();
+    }
+
+    /** Sends what is held, as it lies in memory now. */
+    void release() {
+        queues.forEach(Wire::release);
+    }
+
     /** How many frames were put in and not taken yet. */
     int unreceived() {
-        return queues.stream().mapToInt(Queue::left).sum();
+        return queues.stream().mapToInt(Wire::left).sum();
     }
 
     @Override
@@ -92,9 +108,12 @@ final class WireLink implements Link {
     @Override
     public void close() {}
 
-    private final class Queue implements LinkQueue {
+    private record Held(EventLoop loop, MemorySegment frame, Completion done, int tag) {}
+
+    private final class Wire implements LinkQueue {
         private final Deque<byte[]> toReceive = new ArrayDeque<>();
         private final List<byte[]> sent = new CopyOnWriteArrayList<>();
+        private final Queue<Held> held = new ConcurrentLinkedQueue<>();
         private EventLoop loop;
         private Completion done;
         private int tag;
@@ -126,6 +145,23 @@ final class WireLink implements Link {
             int bytes = Math.min(frame.length, capacity);
             MemorySegment.copy(frame, 0, into, ValueLayout.JAVA_BYTE, offset, bytes);
             return bytes;
+        }
+
+        private void release() {
+            for (Held frame = held.poll(); frame != null; frame = held.poll()) {
+                Held released = frame;
+                int result = send(released.frame(), 0, (int) released.frame().byteSize());
+                released.loop().execute(() -> released.done().onCompletion(released.tag(), result));
+            }
+        }
+
+        @Override
+        public int sendSoon(EventLoop loop, MemorySegment from, long offset, int bytes, Completion done, int tag) {
+            if (!holds) {
+                return send(from, offset, bytes);
+            }
+            held.add(new Held(loop, from.asSlice(offset, bytes), done, tag));
+            return SOON;
         }
 
         @Override

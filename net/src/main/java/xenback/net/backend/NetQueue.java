@@ -76,7 +76,7 @@ final class NetQueue {
         this.txRing = txRing;
         this.rxRing = rxRing;
         this.counters = counters;
-        transmit = new TransmitPath(connection, txRing, counters, arena);
+        transmit = new TransmitPath(connection, txRing, counters, arena, this::onAllSent);
         receive = new ReceivePath(connection, rxRing, counters, arena);
         stalled = connection.stallNanos() > 0 && connection.kicks();
     }
@@ -115,15 +115,20 @@ final class NetQueue {
         connection.loop().atTurnEnd(turnEnd);
     }
 
-    /** Takes nothing more, and calls {@code whenIdle} when the link's queue is not waited for any more. */
+    /** Takes nothing more, and calls {@code whenIdle} when the link's queue is not waited for any more and has sent all. */
     void drain(Runnable whenIdle) {
         ended = true;
         closed = true;
+        onIdle = whenIdle;
         if (listening) {
-            onIdle = whenIdle;
             connection.link().stopAwaiting(connection.loop(), onReadable, 0);
-        } else {
-            whenIdle.run();
+        }
+        endDrain();
+    }
+
+    private void endDrain() {
+        if (!listening && !transmit.isSending()) {
+            onIdle.run();
         }
     }
 
@@ -168,10 +173,19 @@ final class NetQueue {
     private void onReadable(int tag, int result) {
         listening = false;
         if (closed) {
-            onIdle.run();
+            endDrain();
             return;
         }
         receive.onLinkReadable();
+        sweepAgain = true;
+        connection.loop().atTurnEnd(turnEnd);
+    }
+
+    private void onAllSent() {
+        if (closed) {
+            endDrain();
+            return;
+        }
         sweepAgain = true;
         connection.loop().atTurnEnd(turnEnd);
     }

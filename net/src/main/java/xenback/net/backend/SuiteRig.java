@@ -92,7 +92,7 @@ final class SuiteRig implements AutoCloseable {
                 new Ties());
         NetCounters.Queue counters = new NetCounters.Queue();
         counters.hush();
-        transmit = new TransmitPath(connection, txRing, counters, arena);
+        transmit = new TransmitPath(connection, txRing, counters, arena, () -> {});
         receive = new ReceivePath(connection, rxRing, counters, arena);
     }
 

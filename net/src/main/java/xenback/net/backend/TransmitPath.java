@@ -5,6 +5,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.lang.invoke.VarHandle;
+import xenback.net.link.LinkQueue;
 import xenback.net.link.VnetHeader;
 import xenback.net.packet.Checksums;
 import xenback.net.packet.FrameHeaders;
@@ -15,6 +16,7 @@ import xenback.net.protocol.TxPacket;
 import xenback.xen.grant.GrantCopyBatch;
 import xenback.xen.grant.GrantCopyBatch.Direction;
 import xenback.xen.grant.GrantStatus;
+import xenback.xen.io.Completion;
 import xenback.xen.ring.BackRing;
 
 /**
@@ -66,8 +68,14 @@ final class TransmitPath {
     private final int[] firstEntries = new int[MOST_PACKETS];
     private final int[] places = new int[MOST_PACKETS];
     private final FrameHeaders headers = new FrameHeaders();
+    private final int[] sentBytes = new int[MOST_PACKETS];
+    private final Completion onSent = this::onSent;
+    private final Runnable onAllSent;
     private int packetCount;
     private int framesUsed;
+
+    /** Frames that the link has not done with: until then their memory is the link's. */
+    private int unsent;
 
     /** Number of the first slot that was taken off the ring and not understood yet. */
     private int next;
@@ -75,10 +83,12 @@ final class TransmitPath {
     /** Set while the rate limit holds the next packet back: for how long yet. */
     private long throttledNanos;
 
-    TransmitPath(NetConnection connection, BackRing ring, NetCounters.Queue counters, Arena arena) {
+    /** {@code onAllSent} is called when the link has done with all frames that it took to send them soon. */
+    TransmitPath(NetConnection connection, BackRing ring, NetCounters.Queue counters, Arena arena, Runnable onAllSent) {
         this.connection = connection;
         this.ring = ring;
         this.counters = counters;
+        this.onAllSent = onAllSent;
         slots = arena.allocate((long) Netif.SLOTS * Netif.TX_SLOT_BYTES, 8);
         responses = arena.allocate((long) Netif.SLOTS * Netif.TX_SLOT_BYTES, 8);
         frames = arena.allocate(FRAMES_BYTES, GrantCopyBatch.PAGE_BYTES);
@@ -89,9 +99,10 @@ final class TransmitPath {
     }
 
     /**
-     * Serves what is on the ring now.
+     * Takes what is on the ring now, and serves it as far as frames need not wait for others to be sent; the rest is for the next
+     * sweep.
      *
-     * @return how many requests there were; negative if the ring is broken
+     * @return how many requests were taken or served, whichever are more; negative if the ring is broken
      */
     int sweep(long nowNanos) {
         if (!ring.beginSweep()) {
@@ -99,9 +110,10 @@ final class TransmitPath {
             return -1;
         }
         int taken = ring.untaken();
+        int first = next;
         ring.takeRequests(slots);
         throttledNanos = 0;
-        while (next != ring.taken() && throttledNanos == 0) {
+        while (next != ring.taken() && throttledNanos == 0 && unsent == 0) {
             NetRule fatal = gather(nowNanos);
             finish();
             if (fatal != NetRule.NONE) {
@@ -109,7 +121,12 @@ final class TransmitPath {
                 return -1;
             }
         }
-        return taken;
+        return Math.max(taken, next - first);
+    }
+
+    /** True if the link still has frames of ours. */
+    boolean isSending() {
+        return unsent > 0;
     }
 
     /** For how many nanoseconds the next packet has to wait; 0 if none waits. */
@@ -189,7 +206,7 @@ final class TransmitPath {
                 rule = NetRule.BAD_GRANT;
             }
             if (rule == NetRule.NONE) {
-                rule = packet.isGroupOperation() ? changeGroups(packet) : send(packet, places[i]);
+                rule = packet.isGroupOperation() ? changeGroups(packet) : send(packet, i);
             }
             if (rule != NetRule.NONE) {
                 count(rule);
@@ -219,7 +236,8 @@ final class TransmitPath {
     }
 
     /** Describes the frame to the link and hands it over. */
-    private NetRule send(TxPacket packet, int place) {
+    private NetRule send(TxPacket packet, int index) {
+        int place = places[index];
         int size = packet.size();
         int at = place - VnetHeader.BYTES;
         if (!connection.policy().sources().permits(frames, place, size, headers)) {
@@ -259,13 +277,30 @@ final class TransmitPath {
             boolean validated = (packet.flags() & Netif.TX_DATA_VALIDATED) != 0;
             VnetHeader.put(frames, at, validated ? VnetHeader.DATA_VALID : 0);
         }
-        if (connection.link().send(frames, at, VnetHeader.BYTES + size) < 0) {
+        int sent = connection.link().sendSoon(connection.loop(), frames, at, VnetHeader.BYTES + size, onSent, index);
+        if (sent == LinkQueue.SOON) {
+            sentBytes[index] = size;
+            unsent++;
+        } else {
+            countSent(size, sent);
+        }
+        return NetRule.NONE;
+    }
+
+    private void onSent(int index, int result) {
+        countSent(sentBytes[index], result);
+        if (--unsent == 0) {
+            onAllSent.run();
+        }
+    }
+
+    private void countSent(int size, int result) {
+        if (result < 0) {
             counters.drop(NetDrop.LINK_REFUSED);
         } else {
             counters.txPackets.add(1);
             counters.txBytes.add(size);
         }
-        return NetRule.NONE;
     }
 
     /**

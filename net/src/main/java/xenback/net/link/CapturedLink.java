@@ -2,6 +2,8 @@ package xenback.net.link;
 
 import java.lang.foreign.MemorySegment;
 import java.util.concurrent.CopyOnWriteArrayList;
+import xenback.xen.io.Completion;
+import xenback.xen.io.EventLoop;
 
 /** A link that {@link Capture}s can listen to, both ways, while it is in use. Nobody listens: one look at an array a frame. */
 public final class CapturedLink extends LinkOver {
@@ -58,6 +60,12 @@ public final class CapturedLink extends LinkOver {
         public int send(MemorySegment from, long offset, int bytes) {
             tell(Capture.Way.IN, from, offset, bytes);
             return next.send(from, offset, bytes);
+        }
+
+        @Override
+        public int sendSoon(EventLoop loop, MemorySegment from, long offset, int bytes, Completion done, int tag) {
+            tell(Capture.Way.IN, from, offset, bytes);
+            return next.sendSoon(loop, from, offset, bytes, done, tag);
         }
     }
 }

@@ -21,6 +21,20 @@ public interface LinkQueue extends AutoCloseable {
     /** Sends a frame with its header. Returns a negative errno if it was not taken, and it is lost. */
     int send(MemorySegment from, long offset, int bytes);
 
+    /** What {@link #sendSoon} returns if {@code done} is told how it went. */
+    int SOON = Integer.MIN_VALUE;
+
+    /**
+     * As {@link #send}, or with the loop's next system call: one for many frames. Frames go in the order in which they are given,
+     * if all are given by one of the two.
+     *
+     * @param from belongs to the link until {@code done} is told
+     * @param done is told what {@link #send} would return, if this returns {@link #SOON}
+     */
+    default int sendSoon(EventLoop loop, MemorySegment from, long offset, int bytes, Completion done, int tag) {
+        return send(from, offset, bytes);
+    }
+
     /** Has {@code done} told once when there is a frame to receive. */
     void awaitFrame(EventLoop loop, Completion done, int tag);
 

@@ -123,6 +123,12 @@ public final class TapLink implements Link {
         }
 
         @Override
+        public int sendSoon(EventLoop loop, MemorySegment from, long offset, int bytes, Completion done, int tag) {
+            tap.write(loop, from, offset, bytes, done, tag);
+            return SOON;
+        }
+
+        @Override
         public void awaitFrame(EventLoop loop, Completion done, int tag) {
             loop.poll(tap.fd(), EventLoop.POLLIN, done, tag);
         }

@@ -200,6 +200,13 @@ public abstract sealed class EventLoop implements AutoCloseable permits UringLoo
      */
     public abstract void writeDevice(DeviceFile device, MemorySegment from, int length);
 
+    /**
+     * The same from a place in memory, which belongs to the operation until {@code done} is told how it went. What is written to
+     * one device goes in the order in which it was started.
+     */
+    public abstract void writeDevice(
+            DeviceFile device, MemorySegment from, long offset, int length, Completion done, int tag);
+
     /** Receives from a socket into one piece of memory; 0 is the end of the stream. */
     public abstract void recv(int fd, MemorySegment into, long offset, int length, Completion done, int tag);
 

@@ -100,6 +100,11 @@ final class PollLoop extends EventLoop {
     }
 
     @Override
+    public void writeDevice(DeviceFile device, MemorySegment from, long offset, int length, Completion done, int tag) {
+        completeLater(takeSlot(done, tag), device.write(from, offset, length));
+    }
+
+    @Override
     public void recv(int fd, MemorySegment into, long offset, int length, Completion done, int tag) {
         long address = into.address() + Objects.checkFromIndexSize(offset, length, into.byteSize());
         add(Kind.RECV, fd, POLLIN, takeSlot(done, tag), address, length, none);

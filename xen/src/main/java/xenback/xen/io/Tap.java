@@ -148,6 +148,14 @@ public final class Tap implements AutoCloseable {
         return file.write(from, offset, bytes);
     }
 
+    /**
+     * Writes one with the loop's next system call, together with others that are started before it, in their order. The memory
+     * belongs to the device until {@code done} is told what {@link #write(MemorySegment, long, int)} would return. No allocation.
+     */
+    public void write(EventLoop loop, MemorySegment from, long offset, int bytes, Completion done, int tag) {
+        loop.writeDevice(file, from, offset, bytes, done, tag);
+    }
+
     /** What frames that come from the kernel may leave undone: a mask of OFFLOAD_ bits. */
     public void setOffload(int mask) throws XenException {
         file.ioctlValue(name + ": offload", TUNSETOFFLOAD, mask);

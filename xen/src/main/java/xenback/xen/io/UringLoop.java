@@ -162,6 +162,12 @@ final class UringLoop extends EventLoop {
     }
 
     @Override
+    public void writeDevice(DeviceFile device, MemorySegment from, long offset, int length, Completion done, int tag) {
+        long address = from.address() + Objects.checkFromIndexSize(offset, length, from.byteSize());
+        submit(UringLayout.OP_WRITE, device.fd(), 0, address, length, 0, takeSlot(done, tag));
+    }
+
+    @Override
     public void recv(int fd, MemorySegment into, long offset, int length, Completion done, int tag) {
         long address = into.address() + Objects.checkFromIndexSize(offset, length, into.byteSize());
         submit(UringLayout.OP_RECV, fd, 0, address, length, 0, takeSlot(done, tag));
