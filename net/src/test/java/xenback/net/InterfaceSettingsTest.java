@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
+import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -108,7 +109,6 @@ class InterfaceSettingsTest {
     @ParameterizedTest
     @CsvSource({
         "request-rx-copy, 0",
-        "request-rx-copy, ",
         "multi-queue-num-queues, 0", // CVE-2026-45890
         "multi-queue-num-queues, 3",
         "multi-queue-num-queues, 4294967297",
@@ -124,6 +124,34 @@ class InterfaceSettingsTest {
         guest.state(XenbusState.INITIALISED);
         Await.until(() -> guest.error().contains(key), guest::error);
         assertThat(guest.backendState()).isNotEqualTo(XenbusState.CONNECTED);
+    }
+
+    @Test
+    void refusesAFrontendThatWantsPagesFlipped() throws Exception {
+        start(NetOptions.usual()).with("request-rx-copy", null);
+        guest.awaitBackend(XenbusState.INIT_WAIT);
+        guest.prepare();
+        guest.publish();
+        guest.state(XenbusState.CONNECTED);
+        Await.until(() -> guest.error().contains("request-rx-copy"), guest::error);
+    }
+
+    /** GNU Mach's frontend names its rings, says 3, waits for our 2, and writes the rest with its 4 (xen/net.c). */
+    @Test
+    void waitsForAFrontendThatHasNotSaidAllAtInitialised() throws Exception {
+        start(NetOptions.usual()).with("request-rx-copy", null);
+        guest.prepare();
+        guest.publish();
+        guest.state(XenbusState.INITIALISED);
+        guest.awaitBackend(XenbusState.INIT_WAIT);
+        TimeUnit.MILLISECONDS.sleep(200);
+        assertThat(guest.backendState()).isEqualTo(XenbusState.INIT_WAIT);
+        assertThat(guest.error()).isEmpty();
+
+        guest.with("request-rx-copy", "1").publish();
+        guest.state(XenbusState.CONNECTED);
+        guest.awaitBackend(XenbusState.CONNECTED);
+        assertThat(guest.sendFrame(new byte[60], 0, 4096)).containsExactly(0);
     }
 
     @Test

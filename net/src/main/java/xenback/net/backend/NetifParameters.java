@@ -36,8 +36,12 @@ record NetifParameters(List<Rings> queues, Receives receives, boolean kicks, Opt
             boolean scatterGather, boolean tso4, boolean tso6, boolean blankChecksum4, boolean blankChecksum6) {}
 
     private static final long MOST_PORTS = 0x1FFFF; // 2^17 with FIFO channels
+
+    /** That it will not have pages flipped is what a frontend says last (GNU Mach's, after it has seen what we offer). */
+    static final String RX_COPY = "request-rx-copy";
+
     private static final List<String> FEATURES = List.of(
-            "request-rx-copy",
+            RX_COPY,
             "multi-queue-num-queues",
             "feature-rx-notify",
             "feature-sg",
@@ -63,9 +67,8 @@ record NetifParameters(List<Rings> queues, Receives receives, boolean kicks, Opt
     /** Reads and judges what the frontend wrote. A frontend that takes more than was offered is refused. */
     static NetifParameters read(XenStore store, StorePath frontend, NetOptions options) throws XenException {
         GuestNodes nodes = GuestNodes.read(store, frontend, reader -> gather(reader, options));
-        if (!nodes.flag("request-rx-copy", false)) {
-            throw nodes.refused(
-                    "request-rx-copy is not 1: the frontend wants pages flipped, which nobody does any more");
+        if (!nodes.flag(RX_COPY, false)) {
+            throw nodes.refused(RX_COPY + " is not 1: the frontend wants pages flipped, which nobody does any more");
         }
         int queues = (int) nodes.number("multi-queue-num-queues", 1, options.maxQueues(), 1);
         List<Rings> rings = new ArrayList<>();

@@ -265,6 +265,11 @@ final class Vif implements BackendDriver.Instance {
     }
 
     @Override
+    public String saidByFrontend() {
+        return NetifParameters.RX_COPY;
+    }
+
+    @Override
     public boolean isOutdated(StorePath frontendPath) throws XenException {
         NetSession running = session;
         return running != null

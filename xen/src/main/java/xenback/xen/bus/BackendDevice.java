@@ -221,7 +221,9 @@ final class BackendDevice implements Control.Work {
         Seen seen = new Seen(
                 look.present() && (ready != null || refused),
                 look.own(),
-                ready == null || refused ? XenbusState.UNKNOWN : directory.peer(ready.frontend()),
+                ready == null || refused
+                        ? XenbusState.UNKNOWN
+                        : directory.peer(ready.frontend(), ready.instance().saidByFrontend()),
                 look.online() && !refused,
                 isHotplugOver(look.hotplug(), now));
         held = held.noting(seen);

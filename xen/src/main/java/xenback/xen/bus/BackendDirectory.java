@@ -88,9 +88,17 @@ final class BackendDirectory {
         });
     }
 
-    /** The frontend's state. What a guest hides from us counts as gone: it may not keep us from letting go. */
-    XenbusState peer(StorePath frontend) throws StoreException {
-        return XenbusState.parse(readHostile(frontend.child(STATE)));
+    /**
+     * The frontend's state. What a guest hides from us counts as gone: it may not keep us from letting go.
+     *
+     * @param key {@link BackendDriver.Instance#saidByFrontend}: at 3 without it the frontend is at its beginning still
+     */
+    XenbusState peer(StorePath frontend, String key) throws StoreException {
+        XenbusState state = XenbusState.parse(readHostile(frontend.child(STATE)));
+        boolean hasSaidAll = state != XenbusState.INITIALISED
+                || key.isEmpty()
+                || !readHostile(frontend.child(key)).isEmpty();
+        return hasSaidAll ? state : XenbusState.INITIALISING;
     }
 
     /** True if the frontend, too, says that it is ours: not one that stands where another's was. */

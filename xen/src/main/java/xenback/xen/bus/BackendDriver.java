@@ -82,6 +82,14 @@ public interface BackendDriver {
         /** Ends the session: in-flight requests finish, memory is unmapped, ports are unbound. */
         void disconnect();
 
+        /**
+         * The key without which a frontend that is at 3 has not said all: it is waited for, and at 4 at the latest judged. Empty if
+         * 3 says that all is there.
+         */
+        default String saidByFrontend() {
+            return "";
+        }
+
         /** Gives the store back. */
         void close();
     }
