@@ -87,6 +87,17 @@ backend_stop() {
     rm -f /run/backend.pid
 }
 
+# guest_brings_xenback NAME: a guest that is yet to be started has the program in its image, as a driver domain.
+guest_brings_xenback() {
+    local root=/run/guests/$1 library
+    mkdir -p "$root/opt/xenback" "$root/usr/local/bin"
+    cp -rL /opt/xenback/jre /opt/xenback/lib /opt/xenback/xenback-daemon.jar /opt/xenback/jvm-options "$root/opt/xenback/"
+    cp /usr/local/bin/xenback "$root/usr/local/bin/"
+    for library in libc.so.6 libdl.so.2 libm.so.6 libpthread.so.0 librt.so.1; do # Java's
+        install -D "/lib/x86_64-linux-gnu/$library" "$root/usr/lib/x86_64-linux-gnu/$library"
+    done
+}
+
 # guest_prepare NAME TYPE DISK...: writes a guest's configuration; its script is standard input.
 guest_prepare() {
     local name=$1 type=$2 dir=/run/guests/$1 disks='' processor disk
