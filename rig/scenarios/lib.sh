@@ -87,6 +87,11 @@ backend_stop() {
     rm -f /run/backend.pid
 }
 
+# no_error_nodes: the backend has nothing to say against a device.
+no_error_nodes() {
+    ! xenstore-ls -f /local/domain/0/error/backend 2>/dev/null | grep -q 'error = '
+}
+
 # guest_brings_xenback NAME: a guest that is yet to be started has the program in its image, as a driver domain.
 guest_brings_xenback() {
     local root=/run/guests/$1 library
