@@ -108,6 +108,11 @@ public final class StoreClientTarget implements FuzzTarget {
         }
 
         @Override
+        public int maxInFlight() {
+            return 1; // one thread asks
+        }
+
+        @Override
         public void send(ByteBuffer message) {
             if (!in.more()) {
                 toClient.add(END);

@@ -21,9 +21,6 @@ import xenback.xen.store.wire.StoreMessage;
  * answers matched by request id in whatever order they come.
  */
 final class DaemonConnection {
-    /** Requests at once. The C daemon stops reading a domain with 20 unanswered ones, and other users share that. */
-    private static final int MAX_IN_FLIGHT = 16;
-
     /** What the reader tells. Called on the reader's thread; must not ask anything on this connection. */
     interface Listener {
         void onEvent(String path, String token);
@@ -38,7 +35,7 @@ final class DaemonConnection {
     private final ReentrantLock writer = new ReentrantLock();
     private final ByteBuffer outgoing = // guarded by writer
             ByteBuffer.allocateDirect(StoreMessage.MAX_BYTES).order(ByteOrder.nativeOrder());
-    private final Semaphore inFlight = new Semaphore(MAX_IN_FLIGHT, true); // in turn, or one who needs all would starve
+    private final Semaphore inFlight;
     private final Map<Integer, CompletableFuture<StoreMessage>> pending = new ConcurrentHashMap<>();
     private final AtomicInteger lastRequestId = new AtomicInteger();
     private volatile boolean lost;
@@ -46,6 +43,7 @@ final class DaemonConnection {
     DaemonConnection(StoreTransport transport, Listener listener, StoreClient.Threads threads) {
         this.transport = transport;
         this.listener = listener;
+        inFlight = new Semaphore(transport.maxInFlight(), true); // in turn: no caller is left behind by busy ones
         reader = threads.make("xenstore-reader", this::read);
     }
 
@@ -65,8 +63,7 @@ final class DaemonConnection {
         if (body.length() > transport.maxBodyBytes()) {
             throw new StoreException(Errno.E2BIG, what);
         }
-        int permits = isAlone(type) ? MAX_IN_FLIGHT : 1;
-        inFlight.acquireUninterruptibly(permits);
+        inFlight.acquireUninterruptibly();
         int requestId = lastRequestId.incrementAndGet();
         try {
             CompletableFuture<StoreMessage> answer = new CompletableFuture<>();
@@ -80,17 +77,8 @@ final class DaemonConnection {
             throw new StoreException(Errno.EIO, what, e.getCause() == null ? e : e.getCause());
         } finally {
             pending.remove(requestId);
-            inFlight.release(permits);
+            inFlight.release();
         }
-    }
-
-    /**
-     * A watch is registered while no answer is due on this connection. Linux keeps the descriptor's lock until the daemon has
-     * answered the watch, and its one thread that takes answers needs the same lock to hand over any other: it waits for ever,
-     * and with it all of the domain that uses xenstore (seen with 6.1.176, xenbus_dev_queue_reply under xenbus_thread).
-     */
-    private static boolean isAlone(MessageType type) {
-        return type == MessageType.WATCH || type == MessageType.UNWATCH;
     }
 
     private void send(StoreMessage message, String what) throws StoreException {

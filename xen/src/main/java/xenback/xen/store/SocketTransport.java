@@ -18,6 +18,9 @@ import xenback.xen.store.wire.StoreMessage;
  * call closes an NIO channel: one cancelled control thread would cut the store off for all.
  */
 final class SocketTransport implements StoreTransport {
+    /** The C daemon stops reading a domain with 20 unanswered requests; others that it serves are to have their turn too. */
+    private static final int MAX_IN_FLIGHT = 16;
+
     private final SocketChannel channel;
     private final Selector readable;
     private final Selector writable;
@@ -45,6 +48,11 @@ final class SocketTransport implements StoreTransport {
     @Override
     public int maxBodyBytes() {
         return StoreMessage.MAX_BODY_BYTES;
+    }
+
+    @Override
+    public int maxInFlight() {
+        return MAX_IN_FLIGHT;
     }
 
     @Override

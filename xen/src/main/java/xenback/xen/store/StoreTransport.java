@@ -11,6 +11,9 @@ interface StoreTransport extends AutoCloseable {
     /** Longest body of a request: 4096 on a socket, 4080 on /dev/xen/xenbus, whose buffer includes the header. */
     int maxBodyBytes();
 
+    /** Most requests that may be without an answer at once; at least 1. More are not sent before one of them is answered. */
+    int maxInFlight();
+
     /**
      * Sends one whole message in one write, as the device demands. An interrupt of the calling thread does no harm.
      *

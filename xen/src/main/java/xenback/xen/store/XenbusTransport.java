@@ -14,6 +14,13 @@ import xenback.xen.store.wire.StoreMessage;
 /**
  * The way through the kernel, /dev/xen/xenbus, for any domain. One write is one message, whose header counts against the
  * kernel's buffer of 4096; a watch that is refused makes the write fail, and nothing is answered then.
+ *
+ * <p>One request at a time, though Linux takes more. A descriptor has one buffer, and the kernel's own thread copies a request
+ * out of it to the daemon after write has returned (xenbus_write_transaction, xenbus_dev_request_and_reply): a second write
+ * before the first one's answer changes what the daemon is asked first. A C daemon that is asked so for a path with a NUL in it
+ * dies (4.17.5, {@code consider_message: conn->in == NULL}), and the host's store with it. And a watch that is registered while
+ * another answer is due never ends: its write holds the lock without which that answer cannot be handed over
+ * (xenbus_dev_queue_reply). Both were seen with 6.1.176.
  */
 final class XenbusTransport implements StoreTransport {
     private final DeviceFile device;
@@ -41,6 +48,11 @@ final class XenbusTransport implements StoreTransport {
     @Override
     public int maxBodyBytes() {
         return StoreMessage.MAX_BODY_BYTES - StoreMessage.HEADER_BYTES;
+    }
+
+    @Override
+    public int maxInFlight() {
+        return 1;
     }
 
     @Override
