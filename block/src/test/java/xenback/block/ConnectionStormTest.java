@@ -95,7 +95,7 @@ class ConnectionStormTest {
                         int operation = request % 2 == 0 ? Blkif.OP_READ : Blkif.OP_WRITE;
                         frontend.send(frontend.request(operation, 8L * request));
                     }
-                    frontend.reset(); // takes every grant back, which fails if one is in use
+                    frontend.restart(); // takes every grant back, which fails if one is in use
                 }
                 return null;
             }));

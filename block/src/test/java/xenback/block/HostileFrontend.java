@@ -55,6 +55,16 @@ public final class HostileFrontend extends HostileRing {
         awaitBackend(XenbusState.INIT_WAIT);
     }
 
+    /**
+     * Begins again without a word, as a guest that was killed: 1, the backend's 2, our pages back. What is on the ring is not
+     * waited for by anybody.
+     */
+    public void restart() throws Exception {
+        state(XenbusState.INITIALISING);
+        awaitBackend(XenbusState.INIT_WAIT);
+        takeBack();
+    }
+
     public void state(XenbusState state) throws XenException {
         write("state", state.text());
     }

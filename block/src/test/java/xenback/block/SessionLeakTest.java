@@ -54,7 +54,7 @@ class SessionLeakTest {
             for (int i = 0; i < 200; i++) {
                 frontend.connect();
                 startRequests(frontend, i % HostileFrontend.SLOTS);
-                frontend.reset(); // takes every grant back, which fails if one is in use
+                frontend.restart(); // takes every grant back, which fails if one is in use
                 if (i == 4) {
                     before = Holding.now(); // the first few open what stays: the store's connections, the disk
                 }

@@ -49,4 +49,30 @@ class StuckDiskTest {
             stuck.takeBack();
         }
     }
+
+    /** Linux' blkfront does so, and waits for the answers for ever. */
+    @Test
+    void servesWhatAGuestPutsOnTheRingAfterItHasClosed() throws Exception {
+        HeldDisk disk = new HeldDisk(1 << 20);
+        try (Machine machine = new Machine(dir, Engine.URING, BlockOptions.usual(), (target, options) -> disk);
+                HostileFrontend guest =
+                        new HostileFrontend(machine, machine.guest(1), XVDA, Path.of("/held"), "w", Abi.X86_64)) {
+            guest.connect();
+            guest.send(guest.request(Blkif.OP_WRITE, 0));
+            disk.awaitStarted(1);
+            guest.state(XenbusState.CLOSED);
+            Thread.sleep(200); // for a backend that takes nothing more
+            guest.send(guest.request(Blkif.OP_WRITE, 0));
+            try {
+                disk.awaitStarted(2);
+            } finally {
+                disk.release();
+            }
+
+            guest.awaitBackend(XenbusState.CLOSED);
+            assertThat(guest.counters().requests()).isEqualTo(2);
+            assertThat(guest.counters().inFlight()).isZero();
+            guest.takeBack();
+        }
+    }
 }

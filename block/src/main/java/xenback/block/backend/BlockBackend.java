@@ -283,6 +283,14 @@ public final class BlockBackend implements AutoCloseable {
         }
 
         @Override
+        public void serveOut() {
+            BlockSession ending = session;
+            if (ending != null) {
+                ending.serveOut();
+            }
+        }
+
+        @Override
         public void disconnect() {
             BlockSession ending = session;
             if (ending != null) {

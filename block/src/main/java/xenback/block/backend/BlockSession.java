@@ -50,6 +50,12 @@ final class BlockSession {
 
     private static final int PICTURE_SECONDS = 2;
 
+    /** A guest that has closed is looked at every so often, for ten seconds at most, and until it has sent nothing for a tenth of one. */
+    private static final int LOOK_MILLIS = 20;
+
+    private static final int MOST_LOOKS = 500;
+    private static final int LOOKS_IN_VAIN = 5;
+
     private final Arena arena = Arena.ofShared();
     private final Setting setting;
     private final BlkifParameters parameters;
@@ -113,6 +119,28 @@ final class BlockSession {
                 .map(picture -> picture.completeOnTimeout("no answer", PICTURE_SECONDS, TimeUnit.SECONDS)
                         .join())
                 .toList();
+    }
+
+    /**
+     * Serves on until the guest has nothing more for us. Linux' blkfront says 6 with requests under way, and with others that get
+     * their places on the ring as those are answered; if one stays without an answer, del_gendisk waits for it for ever, and with it
+     * the thread by which that guest adds and removes devices of any kind (seen with 6.1.176).
+     */
+    void serveOut() {
+        BlockCounters counters = setting.counters();
+        long requests = counters.requests();
+        int inVain = counters.inFlight() == 0 ? LOOKS_IN_VAIN - 1 : 0; // a disk at rest is not held up
+        for (int look = 0; look < MOST_LOOKS && inVain < LOOKS_IN_VAIN; look++) {
+            try {
+                Thread.sleep(LOOK_MILLIS);
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+                return;
+            }
+            long before = requests;
+            requests = counters.requests();
+            inVain = requests == before && counters.inFlight() == 0 ? inVain + 1 : 0;
+        }
     }
 
     /** Waits for requests in flight, then gives everything back. Never waits for the guest. */

@@ -164,7 +164,7 @@ final class BackendDevice implements Control.Work {
                     patience.renew();
                     return;
                 }
-                perform(effect);
+                perform(effect, seen);
             } catch (XenException e) {
                 // The store refuses, or does not answer: what is connected goes on, and we look again in a while.
                 log.warn(e.getMessage(), pace.nanoTime());
@@ -335,12 +335,17 @@ final class BackendDevice implements Control.Work {
         }
     }
 
-    private void perform(Effect effect) throws XenException {
+    private void perform(Effect effect, Seen seen) throws XenException {
         switch (effect) {
             case OFFER -> offer();
             case OPEN_STORE -> openStore();
             case CONNECT -> connect();
-            case DISCONNECT -> disconnect();
+            case DISCONNECT -> {
+                if (seen.frontend() == XenbusState.CLOSED && !held.broken()) {
+                    instance().serveOut();
+                }
+                disconnect();
+            }
             case RECONFIGURE -> {
                 instance().reconfigure();
                 say(Map.of(), XenbusState.RECONFIGURED);

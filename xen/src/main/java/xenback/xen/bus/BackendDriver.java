@@ -79,6 +79,12 @@ public interface BackendDriver {
          */
         default void reconfigure() throws XenException {}
 
+        /**
+         * The frontend has said 6, and {@link #disconnect} follows. What it still has for us is served before: its rings are there
+         * until we say 6. Comes back after a bounded time, whatever the guest does.
+         */
+        default void serveOut() {}
+
         /** Ends the session: in-flight requests finish, memory is unmapped, ports are unbound. */
         void disconnect();
 

@@ -215,6 +215,12 @@ final class ScriptedDriver implements BackendDriver {
         }
 
         @Override
+        public void serveOut() {
+            check(connected, "serves out without a session");
+            inner.ifPresent(BackendDriver.Instance::serveOut);
+        }
+
+        @Override
         public void disconnect() {
             calls.add("disconnect");
             check(connected, "disconnects without a session");
