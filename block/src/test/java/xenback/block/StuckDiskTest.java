@@ -19,6 +19,13 @@ class StuckDiskTest {
     @TempDir
     private Path dir;
 
+    private static void closeWithAWriteUnderWay(HostileFrontend guest, HeldDisk disk) throws Exception {
+        guest.connect();
+        guest.send(guest.request(Blkif.OP_WRITE, 0));
+        disk.awaitStarted(1);
+        guest.state(XenbusState.CLOSED);
+    }
+
     @Test
     void othersComeAndGoWhileOneWaitsForItsDisk() throws Exception {
         HeldDisk disk = new HeldDisk(1 << 20);
@@ -27,10 +34,7 @@ class StuckDiskTest {
         try (Machine machine = new Machine(dir, Engine.URING, BlockOptions.usual(), disks);
                 HostileFrontend stuck =
                         new HostileFrontend(machine, machine.guest(1), XVDA, Path.of("/held"), "w", Abi.X86_64)) {
-            stuck.connect();
-            stuck.send(stuck.request(Blkif.OP_WRITE, 0));
-            disk.awaitStarted(1);
-            stuck.state(XenbusState.CLOSED);
+            closeWithAWriteUnderWay(stuck, disk);
 
             Path image = Machine.image(dir.resolve("other.img"), 1 << 20);
             try (HostileFrontend other = new HostileFrontend(machine, machine.guest(2), XVDA, image, "w", Abi.X86_64)) {
@@ -57,10 +61,7 @@ class StuckDiskTest {
         try (Machine machine = new Machine(dir, Engine.URING, BlockOptions.usual(), (target, options) -> disk);
                 HostileFrontend guest =
                         new HostileFrontend(machine, machine.guest(1), XVDA, Path.of("/held"), "w", Abi.X86_64)) {
-            guest.connect();
-            guest.send(guest.request(Blkif.OP_WRITE, 0));
-            disk.awaitStarted(1);
-            guest.state(XenbusState.CLOSED);
+            closeWithAWriteUnderWay(guest, disk);
             Thread.sleep(200); // for a backend that takes nothing more
             guest.send(guest.request(Blkif.OP_WRITE, 0));
             try {
