@@ -18,6 +18,7 @@ import xenback.net.HostileNetGuest.Received;
 import xenback.net.HostileNetGuest.Slot;
 import xenback.net.backend.NetOptions;
 import xenback.net.protocol.NetControl;
+import xenback.net.protocol.Netif;
 import xenback.xen.grant.GrantCopyBatch.Direction;
 import xenback.xen.testing.HookedXen;
 
@@ -124,6 +125,28 @@ class NetSweepTest {
         assertThat(events).as("no event was asked for").containsExactly(false);
         Await.until(() -> !lying.isEmpty(), () -> "events are let through");
         assertThat(lying).containsOnly(0);
+    }
+
+    /** What lies in the processor's cache once is copied from there, however many frames there are, and told of at once. */
+    @Test
+    void copiesLargeFramesOfManyAtATimeFromTheSameMemory() throws Exception {
+        int frames = 15;
+        int slots = Netif.MOST_FRAME_BYTES / 4096 + 1;
+        Set<Long> pages = new ConcurrentSkipListSet<>();
+        List<Integer> copies = new CopyOnWriteArrayList<>();
+        xen.beforeCopy(batch -> {
+            copies.add(batch.count());
+            for (int i = 0; i < batch.count(); i++) {
+                pages.add(batch.local(i).address() + batch.localOffset(i) >> 12);
+            }
+        });
+        byte[][] large = new byte[frames][];
+        java.util.Arrays.setAll(large, i -> PlainFrames.finished(new byte[Netif.MOST_FRAME_BYTES], 0));
+        guest.link().put(large);
+        guest.post(frames * slots);
+        assertThat(guest.receive(frames * slots)).hasSize(frames * slots);
+        assertThat(copies).allMatch(count -> count <= 4 * slots);
+        assertThat(pages).hasSizeLessThanOrEqualTo(4 * slots);
     }
 
     /** Here is nothing to act amid, so it is left to luck, which is great: a message follows each answer at once. */

@@ -12,9 +12,9 @@ import xenback.xen.grant.GrantCopyBatch;
 import xenback.xen.ring.BackRing;
 
 /**
- * From the link to the guest: frames are taken from the link into buffers, laid out over the guest's receive requests, copied
- * with one grant copy, and answered. Frames for which the guest has posted no requests wait in their buffers, as many as there
- * are, then the link keeps the rest; after a time a waiting frame is dropped. The queue's thread; no allocation.
+ * From the link to the guest: a burst of frames is taken from the link into buffers, laid out over the guest's receive requests,
+ * copied with one grant copy, and answered, before the next is. Frames for which the guest has posted no requests wait in their
+ * buffers, and the link keeps the rest; after a time a waiting frame is dropped. The queue's thread; no allocation.
  */
 final class ReceivePath {
     private static final int BUFFERS = 64;
@@ -28,17 +28,23 @@ final class ReceivePath {
      */
     private static final int MOST_FRAMES = 256;
 
+    /**
+     * A burst ends with the frame that brings it to so many bytes: the next one comes into the same buffers, which are still in
+     * the processor's cache. Fewer bytes cost more calls into the kernel than that saves.
+     */
+    private static final int BURST_BYTES = 192 * 1024;
+
     private final NetConnection connection;
     private final BackRing ring;
     private final NetCounters.Queue counters;
     private final ReceiveBatch batch;
     private final MemorySegment buffers;
 
-    // Frames that wait, oldest first, in a ring of buffers.
+    // The burst: frames in buffers 0 to end, of which those before first are done with.
     private final int[] lengths = new int[BUFFERS];
     private final long[] since = new long[BUFFERS];
-    private int firstBuffer;
-    private int waiting;
+    private int first;
+    private int end;
 
     // Where the guest's hash sends frames; alone, all are this queue's.
     private final FrameHeaders headers = new FrameHeaders();
@@ -50,6 +56,9 @@ final class ReceivePath {
 
     /** The link has no more frames, as far as was seen. */
     private boolean linkEmpty = true;
+
+    /** How many frames the sweep may still take from it. */
+    private int left;
 
     /** Set while the rate limit holds the next frame back: for how long yet. */
     private long throttledNanos;
@@ -82,7 +91,7 @@ final class ReceivePath {
 
     /** True if the link, as far as is known, or another queue has frames for this one, and there is room for them. */
     boolean mayHaveFrames() {
-        return waiting < BUFFERS && (!linkEmpty || handover != null && !handover.isEmpty());
+        return !isWaiting() && (!linkEmpty || handover != null && !handover.isEmpty());
     }
 
     /** True if the link was found without frames: it is to be waited for. */
@@ -106,42 +115,59 @@ final class ReceivePath {
      * @return how many frames were done with, or -1 if the ring is broken
      */
     int sweep(long nowNanos) {
-        take(nowNanos);
         throttledNanos = 0;
         starved = false;
-        if (waiting == 0) {
-            return 0;
-        }
-        if (!ring.beginSweep()) {
-            return -1;
-        }
-        int before = waiting;
-        batch.begin();
-        while (waiting > 0 && deliver(nowNanos)) {
-            drop();
-        }
-        batch.finish();
-        return before - waiting;
+        left = MOST_FRAMES;
+        int done = 0;
+        boolean begun = false;
+        do {
+            if (!isWaiting()) {
+                take(nowNanos);
+            }
+            if (!isWaiting()) {
+                return done;
+            }
+            if (!begun && !ring.beginSweep()) {
+                return -1;
+            }
+            begun = true;
+            done += deliverBurst(nowNanos);
+        } while (!isWaiting() && left > 0 && done < BUFFERS);
+        return done;
     }
 
     /** Drops what the guest did not want for long. */
     void expire(long nowNanos, long drainNanos) {
-        while (waiting > 0 && nowNanos - since[firstBuffer] > drainNanos) {
+        while (isWaiting() && nowNanos - since[first] > drainNanos) {
             batch.forget();
             drop();
             counters.drop(NetDrop.NO_BUFFERS);
         }
-        starved &= waiting > 0;
+        starved &= isWaiting();
+    }
+
+    private boolean isWaiting() {
+        return first < end;
     }
 
     private void drop() {
-        firstBuffer = firstBuffer + 1 & BUFFERS - 1;
-        waiting--;
+        first++;
         paid = false;
     }
 
+    /** Gives the burst to the guest, as far as it has room; returns how many frames were done with. */
+    private int deliverBurst(long nowNanos) {
+        int before = first;
+        batch.begin();
+        while (isWaiting() && deliver(nowNanos)) {
+            drop();
+        }
+        batch.finish();
+        return first - before;
+    }
+
     private boolean deliver(long nowNanos) {
-        int length = lengths[firstBuffer];
+        int length = lengths[first];
         if (!paid) {
             throttledNanos = connection.policy().toGuest().take(length, nowNanos);
             if (throttledNanos > 0) {
@@ -149,50 +175,52 @@ final class ReceivePath {
             }
             paid = true;
         }
-        boolean done = batch.add(buffers, at(firstBuffer), length);
+        boolean done = batch.add(buffers, at(first), length);
         starved = !done;
         return done;
     }
 
+    /** Takes a burst, from other queues and from the link. */
     private void take(long nowNanos) {
+        first = 0;
+        end = 0;
         takeHanded(nowNanos);
         HashSetting setting = connection.policy().hash();
         if (!setting.equals(hash)) {
             hash = setting;
             toeplitz.setKey(setting.key());
         }
-        for (int left = MOST_FRAMES; left > 0 && !linkEmpty && waiting < BUFFERS; left--) {
-            int buffer = firstBuffer + waiting & BUFFERS - 1;
-            int bytes = connection.link().receive(buffers, at(buffer), BUFFER_BYTES);
+        for (int burst = 0; !linkEmpty && left > 0 && end < BUFFERS && burst < BURST_BYTES; left--) {
+            int bytes = connection.link().receive(buffers, at(end), BUFFER_BYTES);
             if (bytes < 0) {
                 linkEmpty = true;
                 return;
             }
+            burst += bytes;
             int length = bytes - VnetHeader.BYTES;
             if (length > Netif.MOST_FRAME_BYTES || length < Netif.LEAST_FRAME_BYTES) {
                 counters.drop(NetDrop.BAD_LENGTH);
-            } else if (!connection.policy().wants(destination(at(buffer) + VnetHeader.BYTES))) {
+            } else if (!connection.policy().wants(destination(at(end) + VnetHeader.BYTES))) {
                 counters.drop(NetDrop.FILTERED);
-            } else if (!handOver(at(buffer), bytes)) {
-                keep(buffer, length, nowNanos);
+            } else if (!handOver(at(end), bytes)) {
+                keep(length, nowNanos);
             }
         }
     }
 
-    private void keep(int buffer, int length, long nowNanos) {
-        lengths[buffer] = length;
-        since[buffer] = nowNanos;
-        waiting++;
+    private void keep(int length, long nowNanos) {
+        lengths[end] = length;
+        since[end] = nowNanos;
+        end++;
     }
 
     private void takeHanded(long nowNanos) {
-        while (handover != null && waiting < BUFFERS) {
-            int buffer = firstBuffer + waiting & BUFFERS - 1;
-            int bytes = handover.take(buffers, at(buffer));
+        while (handover != null && end < BUFFERS) {
+            int bytes = handover.take(buffers, at(end));
             if (bytes < 0) {
                 return;
             }
-            keep(buffer, bytes - VnetHeader.BYTES, nowNanos);
+            keep(bytes - VnetHeader.BYTES, nowNanos);
         }
     }
 

@@ -7,10 +7,9 @@ import java.lang.foreign.MemorySegment;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import xenback.net.link.VnetHeader;
-import xenback.net.protocol.Netif;
 import xenback.xen.io.EventLoop;
 
-/** Frames that another queue hands over when this one's buffers are full of frames that the guest has no room for. */
+/** Frames that another queue hands over while this one has frames that the guest has no room for. */
 final class HandoverTest {
     private static final int FRAME_BYTES = 60;
 
@@ -23,23 +22,28 @@ final class HandoverTest {
             rig.receive().steer(List.of(), 0, handover);
             MemorySegment frame = arena.allocate(VnetHeader.BYTES + FRAME_BYTES, 8);
             int given = 0;
-            for (int sweep = 0; sweep < 3; sweep++) { // the last ones stay in the handover
+            for (int sweep = 0; sweep < 2; sweep++) { // the last ones stay in the handover
                 while (handover.offer(frame, 0, VnetHeader.BYTES + FRAME_BYTES)) {
                     given++;
                 }
                 rig.sweepRxAlone();
             }
-            assertThat(rig.receive().isStarved()).isTrue();
-            for (int i = 0; i < Netif.SLOTS; i++) {
-                rig.rx(i, i + 1);
-            }
-            rig.sweepRxAlone();
-            assertThat(rig.rxAnswered()).isLessThan(given);
-            assertThat(rig.receive().isLinkEmpty()).isTrue();
-            assertThat(rig.receive().mayHaveFrames()).as("there is more to do").isTrue();
-            rig.sweepRxAlone();
+            int waiting = given / 2;
+            post(rig, 0, waiting);
+            assertThat(rig.rxAnswered()).isEqualTo(waiting);
+            assertThat(rig.receive().isStarved()).as("there is more to do").isTrue();
+            post(rig, waiting, given);
             assertThat(rig.rxAnswered()).isEqualTo(given);
+            assertThat(rig.receive().isStarved()).isFalse();
             assertThat(rig.receive().mayHaveFrames()).isFalse();
         }
+    }
+
+    /** The guest posts some requests, and a sweep follows. */
+    private static void post(SuiteRig rig, int from, int to) {
+        for (int i = from; i < to; i++) {
+            rig.rx(i, i + 1);
+        }
+        rig.sweepRxAlone();
     }
 }
