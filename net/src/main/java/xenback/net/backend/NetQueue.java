@@ -16,7 +16,7 @@ import xenback.xen.ring.BackRing;
 /**
  * A pair of rings, their event channels and a queue of the link, on one loop: the data path. Events and frames start a sweep
  * in each direction at the end of the loop's turn; what it answers goes out with one push and at most one notification for
- * each ring. While there is work the ports stay masked and the rings are looked at each turn.
+ * each ring, large frames a burst at a time. While there is work the ports stay masked and the rings are looked at each turn.
  *
  * <p>Everything here runs on the loop's thread, except construction and {@link #isStalled}.
  */

@@ -74,7 +74,7 @@ final class ReceivePath {
         this.ring = ring;
         this.counters = counters;
         batch = new ReceiveBatch(connection, ring, counters, arena);
-        buffers = arena.allocate(GrantCopyBatch.PAGE_BYTES + (long) BUFFERS * STRIDE_BYTES, GrantCopyBatch.PAGE_BYTES);
+        buffers = connection.grants().allocateLocal(arena, GrantCopyBatch.PAGE_BYTES + (long) BUFFERS * STRIDE_BYTES);
     }
 
     /** Has frames handed to the queue that the guest's hash names; {@code all} has this one at {@code number}. */
@@ -131,6 +131,9 @@ final class ReceivePath {
                 return -1;
             }
             begun = true;
+            if (done > 0) {
+                tell();
+            }
             done += deliverBurst(nowNanos);
         } while (!isWaiting() && left > 0 && done < BUFFERS);
         return done;
@@ -153,6 +156,14 @@ final class ReceivePath {
     private void drop() {
         first++;
         paid = false;
+    }
+
+    /** Has the guest begin with the bursts before, while the next one is copied; the last one goes out with the sweep. */
+    private void tell() {
+        if (ring.push()) {
+            counters.notifications.add(1);
+            connection.events().notifyPort(connection.rxPort());
+        }
     }
 
     /** Gives the burst to the guest, as far as it has room; returns how many frames were done with. */

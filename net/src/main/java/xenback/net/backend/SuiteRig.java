@@ -259,6 +259,11 @@ final class SuiteRig implements AutoCloseable {
         }
 
         @Override
+        public MemorySegment allocateLocal(Arena owner, long bytes) {
+            return owner.allocate(bytes, GrantCopyBatch.PAGE_BYTES);
+        }
+
+        @Override
         public int copy(GrantCopyBatch batch) {
             int refused = 0;
             for (int i = 0; i < batch.count(); i++) {

@@ -61,6 +61,11 @@ final class EmbeddedGrantTable implements GrantTable {
     }
 
     @Override
+    public MemorySegment allocateLocal(Arena owner, long bytes) {
+        return owner.allocate(bytes, PAGE_BYTES);
+    }
+
+    @Override
     public int copy(GrantCopyBatch batch) {
         boolean toGuest = batch.direction() == GrantCopyBatch.Direction.TO_GUEST;
         int failed = 0;

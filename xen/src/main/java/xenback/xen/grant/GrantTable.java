@@ -1,5 +1,7 @@
 package xenback.xen.grant;
 
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
 import xenback.xen.XenException;
 
 /** A handle to the pages that other domains grant to this one; the rules of /dev/xen/gntdev. */
@@ -20,6 +22,15 @@ public interface GrantTable extends AutoCloseable {
      * @param places how many pages it holds at most
      */
     GrantWindow openWindow(int domid, int places) throws XenException;
+
+    /**
+     * Memory for the local ends of copies, zeroed and beginning with a page. A copy costs least whose local end lies in one of the
+     * first pages of what is allocated first; how many those are is the hypervisor's affair.
+     *
+     * @param owner frees it
+     * @throws OutOfMemoryError as {@link Arena#allocate(long, long)}
+     */
+    MemorySegment allocateLocal(Arena owner, long bytes);
 
     /**
      * Performs every entry of the batch and leaves a status in each. Never throws for what a guest did, no allocation.

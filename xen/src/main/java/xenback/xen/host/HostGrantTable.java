@@ -8,6 +8,7 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
+import org.jspecify.annotations.Nullable;
 import xenback.xen.Errno;
 import xenback.xen.XenException;
 import xenback.xen.grant.GrantCopyBatch;
@@ -66,18 +67,29 @@ final class HostGrantTable implements GrantTable {
 
     private static final int SEGMENTS_PER_CALL = 512;
 
+    /** What a burst of the largest frames to a guest takes: 17 pages each, and one for the first header. */
+    private static final int MOST_OWN_PAGES = 1 + 5 * 17;
+
+    private static final long PROBE = 0x786e_6261_636b_2b31L;
+
     private final Arena arena = Arena.ofShared();
     private final DeviceFile device;
     private final MemorySegment segments = arena.allocate(SEGMENT_BYTES * SEGMENTS_PER_CALL, 8);
     private final MemorySegment call = arena.allocate(16, 8);
 
-    private HostGrantTable(DeviceFile device) {
+    private final int domid;
+
+    /** The first pages of what {@link #allocateLocal} gave first. */
+    private @Nullable OwnPages own;
+
+    private HostGrantTable(DeviceFile device, int domid) {
         this.device = device;
+        this.domid = domid;
         call.set(ValueLayout.JAVA_LONG, COPY_SEGMENTS, segments.address());
     }
 
-    static HostGrantTable open() throws XenException {
-        return new HostGrantTable(DeviceFile.open(DEVICE));
+    static HostGrantTable open(int domid) throws XenException {
+        return new HostGrantTable(DeviceFile.open(DEVICE), domid);
     }
 
     @Override
@@ -112,6 +124,37 @@ final class HostGrantTable implements GrantTable {
     }
 
     @Override
+    public MemorySegment allocateLocal(Arena owner, long bytes) {
+        MemorySegment memory;
+        try {
+            memory = Mapping.anonymous(owner, bytes);
+        } catch (XenException e) {
+            return owner.allocate(bytes, PAGE_BYTES); // it has the words for what is wrong
+        }
+        int pages = (int) Math.min(MOST_OWN_PAGES, bytes / PAGE_BYTES);
+        if (own == null && pages > 1) {
+            own = OwnPages.at(memory, pages, domid);
+            if (own != null && !canCopy(own, memory)) {
+                own.close();
+                own = null;
+                Mapping.unmapOver(memory, 0, (long) pages * PAGE_BYTES);
+            }
+        }
+        return memory;
+    }
+
+    /** Whether this hypervisor copies for a domain between its own grants: tried, for a guest would pay for it. */
+    private boolean canCopy(OwnPages pages, MemorySegment memory) {
+        GrantCopyBatch batch = new GrantCopyBatch(GrantCopyBatch.Direction.TO_GUEST, 1);
+        batch.add(domid, pages.gref(1), 0, memory, 0, Long.BYTES);
+        memory.set(ValueLayout.JAVA_LONG, 0, PROBE);
+        boolean copied = copy(batch) == 0 && memory.get(ValueLayout.JAVA_LONG, PAGE_BYTES) == PROBE;
+        memory.set(ValueLayout.JAVA_LONG, 0, 0);
+        memory.set(ValueLayout.JAVA_LONG, PAGE_BYTES, 0);
+        return copied;
+    }
+
+    @Override
     public int copy(GrantCopyBatch batch) {
         int failed = 0;
         for (int first = 0; first < batch.count(); first += SEGMENTS_PER_CALL) {
@@ -122,6 +165,9 @@ final class HostGrantTable implements GrantTable {
 
     @Override
     public void close() {
+        if (own != null) {
+            own.close();
+        }
         device.close();
         arena.close();
     }
@@ -179,7 +225,7 @@ final class HostGrantTable implements GrantTable {
         fill(segments, batch, entry, at, toGuest);
     }
 
-    private static void fill(MemorySegment into, GrantCopyBatch batch, int entry, long at, boolean toGuest) {
+    private void fill(MemorySegment into, GrantCopyBatch batch, int entry, long at, boolean toGuest) {
         LONG_AT.set(
                 into,
                 at + (toGuest ? SEGMENT_TARGET : SEGMENT_SOURCE),
@@ -187,9 +233,14 @@ final class HostGrantTable implements GrantTable {
                         | (long) batch.pageOffset(entry) << 32
                         | (long) batch.domid(entry) << 48);
         long local = batch.local(entry).address() + batch.localOffset(entry);
+        long grants = toGuest ? TARGET_IS_GRANT : SOURCE_IS_GRANT;
+        OwnPages pages = own;
+        if (pages != null && pages.holds(local, batch.length(entry))) {
+            local = pages.end(local);
+            grants = TARGET_IS_GRANT | SOURCE_IS_GRANT;
+        }
         LONG_AT.set(into, at + (toGuest ? SEGMENT_SOURCE : SEGMENT_TARGET), local);
-        LONG_AT.set(
-                into, at + SEGMENT_REST, batch.length(entry) | (toGuest ? TARGET_IS_GRANT : SOURCE_IS_GRANT) | UNDONE);
+        LONG_AT.set(into, at + SEGMENT_REST, batch.length(entry) | grants | UNDONE);
     }
 
     private void unmap(long index, int count) {

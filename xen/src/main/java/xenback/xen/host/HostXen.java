@@ -64,7 +64,7 @@ public final class HostXen implements Xen {
 
     @Override
     public GrantTable openGrantTable() throws XenException {
-        return HostGrantTable.open();
+        return HostGrantTable.open(domid);
     }
 
     @Override

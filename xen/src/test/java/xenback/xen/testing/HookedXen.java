@@ -1,5 +1,6 @@
 package xenback.xen.testing;
 
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.function.Consumer;
 import java.util.function.IntConsumer;
@@ -83,6 +84,11 @@ public final class HookedXen implements Xen {
         @Override
         public GrantWindow openWindow(int domid, int places) throws XenException {
             return new Window(grants.openWindow(domid, places));
+        }
+
+        @Override
+        public MemorySegment allocateLocal(Arena owner, long bytes) {
+            return grants.allocateLocal(owner, bytes);
         }
 
         @Override
