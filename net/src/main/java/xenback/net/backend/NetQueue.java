@@ -213,8 +213,10 @@ final class NetQueue {
     private void sweep(long nowNanos) {
         sweepAgain = false;
         boolean wasStarved = receive.isStarved();
-        int requests = transmit.sweep(nowNanos);
-        int frames = requests < 0 ? 0 : receive.sweep(nowNanos);
+        // In this order, for what the guest sends leaves with the turn's end: an acknowledgement that was taken first
+        // would wait until all frames that go the other way are copied.
+        int frames = receive.sweep(nowNanos);
+        int requests = frames < 0 ? 0 : transmit.sweep(nowNanos);
         push();
         if (frames < 0) {
             breakReceiveRing();

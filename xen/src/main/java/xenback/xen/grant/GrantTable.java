@@ -26,6 +26,7 @@ public interface GrantTable extends AutoCloseable {
     /**
      * Memory for the local ends of copies, zeroed and beginning with a page. A copy costs least whose local end lies in one of the
      * first pages of what is allocated first; how many those are is the hypervisor's affair.
+     * Any thread, before the first copy.
      *
      * @param owner frees it
      * @throws OutOfMemoryError as {@link Arena#allocate(long, long)}
