@@ -1,6 +1,7 @@
 package xenback.xen.grant;
 
 import java.lang.foreign.MemorySegment;
+import java.nio.file.Path;
 import java.util.Arrays;
 import xenback.xen.XenException;
 
@@ -15,7 +16,13 @@ public final class MappedGrants implements AutoCloseable {
 
     private static final int PAGE_BYTES = GrantCopyBatch.PAGE_BYTES;
 
-    private final MappingBudget budget;
+    /**
+     * Each page is a mapping of its own for the kernel, which allows a process so many, threads and heap included: guests together
+     * must not use them up, or rings could not be mapped any more and the JVM would end (of the kind of XSA-300).
+     */
+    static final PageBudget MAPPINGS = PageBudget.halfOf(Path.of("/proc/sys/vm/max_map_count"), 65_530);
+
+    private final PageBudget budget;
     private final GrantWindow window;
     private final int[] grefs;
 
@@ -28,10 +35,10 @@ public final class MappedGrants implements AutoCloseable {
 
     /** @param places most pages that are mapped at once, at least 1 */
     public MappedGrants(GrantTable grants, int domid, int places) throws XenException {
-        this(grants, domid, places, MappingBudget.PROCESS);
+        this(grants, domid, places, MAPPINGS);
     }
 
-    MappedGrants(GrantTable grants, int domid, int places, MappingBudget budget) throws XenException {
+    MappedGrants(GrantTable grants, int domid, int places, PageBudget budget) throws XenException {
         this.budget = budget;
         window = grants.openWindow(domid, places);
         grefs = new int[places];
@@ -80,7 +87,7 @@ public final class MappedGrants implements AutoCloseable {
      * process has too many pages mapped for all guests together.
      */
     public int map(int gref, boolean toWrite) {
-        if (emptyCount == 0 || !budget.take()) {
+        if (emptyCount == 0 || !budget.take(1)) {
             return NONE;
         }
         int place = empty[emptyCount - 1];

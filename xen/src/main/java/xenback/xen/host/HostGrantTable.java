@@ -45,10 +45,8 @@ final class HostGrantTable implements GrantTable {
     private static final long COPY_SEGMENTS = 8; // pointer
 
     // struct gntdev_grant_copy_segment: two ends, each an address u64, or ref u32 @0, offset u16 @4, domid u16 @6;
-    // length u16
-    // @16, flags u16 @18, status s16 @20 (out). Written as three words, little-endian as every machine that Xen runs
-    // on:
-    // a copy of 4 KiB is no more than some tens of instructions, and so must be what describes it.
+    // length u16 @16, flags u16 @18, status s16 @20 (out). Written as three words, little-endian as every machine that
+    // Xen runs on: a copy of 4 KiB is no more than some tens of instructions, and so must be what describes it.
     private static final long SEGMENT_BYTES = 24;
     private static final long SEGMENT_SOURCE = 0;
     private static final long SEGMENT_TARGET = 8;
@@ -229,9 +227,7 @@ final class HostGrantTable implements GrantTable {
         LONG_AT.set(
                 into,
                 at + (toGuest ? SEGMENT_TARGET : SEGMENT_SOURCE),
-                Integer.toUnsignedLong(batch.gref(entry))
-                        | (long) batch.pageOffset(entry) << 32
-                        | (long) batch.domid(entry) << 48);
+                grantedEnd(batch.gref(entry), batch.pageOffset(entry), batch.domid(entry)));
         long local = batch.local(entry).address() + batch.localOffset(entry);
         long grants = toGuest ? TARGET_IS_GRANT : SOURCE_IS_GRANT;
         OwnPages pages = own;
@@ -241,6 +237,11 @@ final class HostGrantTable implements GrantTable {
         }
         LONG_AT.set(into, at + (toGuest ? SEGMENT_SOURCE : SEGMENT_TARGET), local);
         LONG_AT.set(into, at + SEGMENT_REST, batch.length(entry) | grants | UNDONE);
+    }
+
+    /** The granted end of a copy in a segment of the call. */
+    static long grantedEnd(int gref, int offset, int domid) {
+        return Integer.toUnsignedLong(gref) | (long) offset << 32 | (long) domid << 48;
     }
 
     private void unmap(long index, int count) {

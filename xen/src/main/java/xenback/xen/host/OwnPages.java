@@ -1,15 +1,13 @@
 package xenback.xen.host;
 
-import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.concurrent.atomic.AtomicInteger;
 import org.jspecify.annotations.Nullable;
 import xenback.xen.XenException;
 import xenback.xen.grant.GrantCopyBatch;
+import xenback.xen.grant.PageBudget;
 import xenback.xen.io.DeviceFile;
 
 /**
@@ -36,7 +34,7 @@ final class OwnPages implements AutoCloseable {
     private static final short WRITABLE = 1;
 
     /** Of the pages that the kernel gives out to all of the domain, this process takes half: others talk by them (vchan). */
-    private static final AtomicInteger LEFT = new AtomicInteger(limit() / 2);
+    private static final PageBudget BUDGET = PageBudget.halfOf(LIMIT, USUAL_LIMIT);
 
     private final DeviceFile device;
     private final int domid;
@@ -57,13 +55,12 @@ final class OwnPages implements AutoCloseable {
      * @return null if there are none: the device is absent or refuses, or they are all in use
      */
     static @Nullable OwnPages at(MemorySegment memory, int pages, int domid) {
-        if (LEFT.addAndGet(-pages) < 0) {
-            LEFT.addAndGet(pages);
+        if (!BUDGET.take(pages)) {
             return null;
         }
         OwnPages made = allocate(memory, pages, domid);
         if (made == null) {
-            LEFT.addAndGet(pages);
+            BUDGET.give(pages);
         }
         return made;
     }
@@ -94,14 +91,6 @@ final class OwnPages implements AutoCloseable {
         }
     }
 
-    private static int limit() {
-        try {
-            return Integer.parseInt(Files.readString(LIMIT).strip());
-        } catch (IOException | NumberFormatException e) {
-            return USUAL_LIMIT;
-        }
-    }
-
     int gref(int page) {
         return grefs[page];
     }
@@ -114,18 +103,16 @@ final class OwnPages implements AutoCloseable {
                 && (offset & PAGE_BYTES - 1) + bytes <= PAGE_BYTES;
     }
 
-    /** An address that they hold as gntdev wants the granted end of a copy: reference u32 @0, offset u16 @4, domid u16 @6. */
+    /** An address that they hold, as an end of a copy. */
     long end(long at) {
         long offset = at - address;
-        return Integer.toUnsignedLong(grefs[(int) (offset / PAGE_BYTES)])
-                | (offset & PAGE_BYTES - 1) << 32
-                | (long) domid << 48;
+        return HostGrantTable.grantedEnd(grefs[(int) (offset / PAGE_BYTES)], (int) (offset & PAGE_BYTES - 1), domid);
     }
 
     /** Gives the pages back to the kernel, which frees each when it is mapped no more. */
     @Override
     public void close() {
         device.close();
-        LEFT.addAndGet(grefs.length);
+        BUDGET.give(grefs.length);
     }
 }

@@ -19,7 +19,7 @@ final class MappedGrantsTest {
     @TempDir
     private Path dir;
 
-    private final MappingBudget budget = new MappingBudget(PAGES);
+    private final PageBudget budget = new PageBudget(PAGES);
     private EmbeddedXen xen;
     private Xen dom0;
     private GrantTable table;
@@ -87,7 +87,7 @@ final class MappedGrantsTest {
         one.close();
         one.close();
         assertThat(map(other, grefsOfOther)).isEqualTo(PAGES);
-        assertThat(budget.take()).isFalse();
+        assertThat(budget.take(1)).isFalse();
     }
 
     @Test
@@ -103,10 +103,26 @@ final class MappedGrantsTest {
         Process cat = new ProcessBuilder("cat", "/proc/sys/vm/max_map_count").start();
         int most = Integer.parseInt(new String(cat.getInputStream().readAllBytes(), StandardCharsets.US_ASCII).strip());
         int taken = 0;
-        while (MappingBudget.PROCESS.take()) {
+        while (MappedGrants.MAPPINGS.take(1)) {
             taken++;
         }
-        MappingBudget.PROCESS.give(taken);
+        MappedGrants.MAPPINGS.give(taken);
         assertThat(taken).isEqualTo(most / 2);
+    }
+
+    @Test
+    void manyAtOnceAreGivenOrNone() {
+        assertThat(budget.take(PAGES + 1)).isFalse();
+        assertThat(budget.take(PAGES)).isTrue();
+        assertThat(budget.take(1)).isFalse();
+        budget.give(PAGES);
+        assertThat(budget.take(1)).isTrue();
+    }
+
+    @Test
+    void halfOfTheUsualIsThereWhereTheKernelDoesNotSay() {
+        PageBudget half = PageBudget.halfOf(dir.resolve("absent"), 2 * PAGES + 1);
+        assertThat(half.take(PAGES)).isTrue();
+        assertThat(half.take(1)).isFalse();
     }
 }
