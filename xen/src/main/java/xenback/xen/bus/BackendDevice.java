@@ -52,6 +52,10 @@ final class BackendDevice implements Control.Work {
     private Map<String, String> openedBy = Map.of(); // what the store was opened by, until 2 is written
     private String refusal = ""; // why the device is not served, as it was said
     private boolean published; // the session knows that state 4 is written
+
+    /** The 6 in the directory is ours, or may be that of a process before this. */
+    private boolean saidClosed = true;
+
     private boolean gone;
 
     /** Since when this directory is known to have been at 2. */
@@ -213,6 +217,15 @@ final class BackendDevice implements Control.Work {
             broken(why);
         }
         BackendDirectory.Look look = directory.look();
+        if (look.own() != XenbusState.CLOSED) {
+            saidClosed = false;
+        } else if (look.online() && !saidClosed) {
+            // So libxl ends a device of QEMU's, the kind qdisk, whose guest is paused or shut down, and says no more
+            // than
+            // this; with online = 0 a process after this one knows too (libxl_device.c, device_qemu_timeout).
+            directory.sayOffline();
+            look = directory.look();
+        }
         lastLook = look;
         boolean refused = look.present() && !begin(look);
         Begun ready = begun;
@@ -235,6 +248,7 @@ final class BackendDevice implements Control.Work {
         }
         return seen;
     }
+
     /** Learns where the frontend is, and watches it. False if what the directory names cannot be it. */
     private boolean begin(BackendDirectory.Look look) throws StoreException {
         if (look.frontend().isEmpty() || look.frontendDomid().isEmpty()) {
@@ -323,9 +337,8 @@ final class BackendDevice implements Control.Work {
         if (held.connected() && outdated.isBegun()) {
             lookAlarm.within(outdated.left(DWELL_NANOS, now), now);
         }
-        // In a driver domain nobody else removes a device that is at 6: libxl in domain 0 waits for it
-        // (libxl_device.c),
-        // but must have read the 6 before.
+        // In a driver domain nobody else removes a device that is at 6: libxl in domain 0 waits for it, but must
+        // have read the 6 before (libxl_device.c).
         if (bus.domid() != 0 && seen.own() == XenbusState.CLOSED && !seen.online()) {
             if (atClosed.hasLasted(DWELL_NANOS, now)) {
                 directory.removeIfOver();
@@ -363,7 +376,10 @@ final class BackendDevice implements Control.Work {
                 }
                 say(Map.of(), XenbusState.CLOSING);
             }
-            case SAY_CLOSED -> say(Map.of(), XenbusState.CLOSED);
+            case SAY_CLOSED -> {
+                saidClosed = true; // it is if the answer is lost
+                saidClosed = say(Map.of(), XenbusState.CLOSED);
+            }
             case NOTHING, FORGET -> throw new IllegalStateException(effect + " is not performed");
         }
     }

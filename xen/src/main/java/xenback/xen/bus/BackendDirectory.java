@@ -241,6 +241,16 @@ final class BackendDirectory {
         }
     }
 
+    /** Writes what the toolstack has meant by a 6 of its own, if that is there still. */
+    void sayOffline() throws StoreException {
+        store.transaction(access -> {
+            if (access.read(backend.child(STATE)).orElse("").equals(XenbusState.CLOSED.text())) {
+                access.write(backend.child(ONLINE), "0");
+            }
+            return true;
+        });
+    }
+
     /** Removes the directory if the toolstack has asked for the end of the device and it is at its end. */
     void removeIfOver() throws StoreException {
         store.transaction(access -> {

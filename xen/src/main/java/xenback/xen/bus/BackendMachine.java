@@ -27,6 +27,8 @@ package xenback.xen.bus;
  * others than the session's. A 4 of ours without session and store was left by a process that has died: its rings cannot be
  * entered safely, and it stays.
  *
+ * <p>A 6 that is not ours is the toolstack's, and means {@code online} = 0 ({@link BackendDevice}).
+ *
  * <p>With {@code online} = 0 everything leads to 6 with nothing held: at once without a live frontend, after it has closed
  * with one. A session whose ring is broken is ended at once, closed with 5, and gets no successor before the frontend has
  * gone back. The cases are those of QEMU's xen-bus and Linux' xen-blkback: a frontend may go straight to 4 (mini-os), may be

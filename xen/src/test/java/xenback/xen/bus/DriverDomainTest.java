@@ -96,6 +96,29 @@ class DriverDomainTest {
         await(() -> state().equals("gone"), "the directory to go");
     }
 
+    /** So libxl ends a disk of the kind qdisk whose guest has shut down; {@code online} stays as it was. */
+    @Test
+    void takesASixOfTheToolstackForTheEnd() throws Exception {
+        StorePath frontend = toolstack.attach(DEVICE);
+        guest.store().write(frontend.child("ring-ref"), "8");
+        guest.store().write(frontend.child("state"), "3");
+        await(() -> state().equals("4"), "state 4");
+        xen.domain0().store().write(BACKEND.child("state"), "6");
+        await(() -> state().equals("gone"), "the directory to go");
+        assertThat(driver.holdsNothing()).isTrue();
+    }
+
+    /** A frontend that unloads its driver comes back. */
+    @Test
+    void takesASixOfItsOwnForNoEnd() throws Exception {
+        StorePath frontend = toolstack.attach(DEVICE);
+        guest.store().write(frontend.child("state"), "6");
+        await(() -> state().equals("6"), "state 6");
+        guest.store().write(frontend.child("state"), "1");
+        await(() -> state().equals("2"), "state 2");
+        assertThat(xen.domain0().store().read(BACKEND.child("online"))).hasValue("1");
+    }
+
     /** A guest may forbid the reading of its own nodes, and a node that is gone cannot be read either. */
     @Test
     void takesWhatTheGuestHidesForGone() throws Exception {

@@ -41,6 +41,9 @@ sealed interface LifeStep {
     /** As libxl does after ten seconds, or at once: it removes the frontend's directory. */
     record Force() implements LifeStep {}
 
+    /** As libxl does with the kind qdisk where the guest does not run: 6, and {@code online} stays. */
+    record Close() implements LifeStep {}
+
     record Remove() implements LifeStep {}
 
     /** Removes the device and attaches another under its number, in one transaction. */
@@ -133,13 +136,14 @@ sealed interface LifeStep {
     }
 
     private static LifeStep ofToolstack(Random random) {
-        return switch (random.nextInt(12)) {
+        return switch (random.nextInt(13)) {
             case 0, 1, 2 -> new Attach();
             case 3, 4 -> new Script("connected");
             case 5 -> new Script(random.nextBoolean() ? "error" : "busy");
             case 6, 7 -> new Detach();
             case 8 -> new Force();
             case 9 -> new Remove();
+            case 10 -> new Close();
             default -> new Replace();
         };
     }

@@ -106,6 +106,7 @@ final class LifeWorld {
             case LifeStep.Script(String status) -> script(status);
             case LifeStep.Detach() -> detach();
             case LifeStep.Force() -> force();
+            case LifeStep.Close() -> closeBackend();
             case LifeStep.Remove() -> remove();
             case LifeStep.Replace() -> replace();
             case LifeStep.GuestBoots() -> boot();
@@ -263,6 +264,14 @@ final class LifeWorld {
         }
     }
 
+    private void closeBackend() {
+        if (waiting) { // libxl is two seconds about it
+            undisturbed = false;
+            nodes.writeBackend("closed", "yes"); // for ourselves
+            nodes.writeBackend("state", "6");
+        }
+    }
+
     private void force() {
         if (node("online").equals("0")) {
             removeFrontend();
@@ -302,19 +311,18 @@ final class LifeWorld {
             access.write(StorePath.of(nodes.front + "/state"), "1");
         });
         disorderly = false;
-        undisturbed = node("online").equals("1") && !hidden;
+        undisturbed = node("online").equals("1") && node("closed").isEmpty() && !hidden;
         ScriptedFrontend next = new ScriptedFrontend(
-                () -> ++rings, ring -> !disorderly && isConnectedTo(ring), kind::makeRings, () -> kind.endRings(false));
+                () -> ++rings,
+                ring -> !disorderly && driver.isConnectedTo(ring),
+                kind::makeRings,
+                () -> kind.endRings(false));
         try {
             FrontendDevice.start(guest, StorePath.of(nodes.front), next, guestPace);
             frontend = Optional.of(next);
         } catch (XenException e) {
             crash();
         }
-    }
-
-    private boolean isConnectedTo(int ring) {
-        return driver.instances.stream().anyMatch(each -> each.connected && each.ring.equals(Integer.toString(ring)));
     }
 
     private void crash() {
@@ -404,8 +412,8 @@ final class LifeWorld {
             waitingSince = clock.nanoTime();
         }
         if (then.equals("2") && !now.equals("2")) {
-            String status = node("hotplug-status");
-            boolean dwelled = status.isEmpty() && clock.nanoTime() - waitingSince >= DWELL_NANOS;
+            boolean unspoken = node("hotplug-status").isEmpty() || now.equals("6"); // a script may speak amid
+            boolean dwelled = unspoken && clock.nanoTime() - waitingSince >= DWELL_NANOS;
             check(scriptContent || dwelled || offline, "2 becomes " + now + " before libxl has seen it");
         }
         check(!now.equals("2") || !driver.isConnected(), "2 with a session");

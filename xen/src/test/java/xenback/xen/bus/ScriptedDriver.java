@@ -74,6 +74,10 @@ final class ScriptedDriver implements BackendDriver {
         return instances.stream().anyMatch(each -> each.connected);
     }
 
+    boolean isConnectedTo(int ring) {
+        return instances.stream().anyMatch(each -> each.connected && each.ring.equals(Integer.toString(ring)));
+    }
+
     /** Of all sessions, those that are over too. */
     List<Session> ties() {
         return List.copyOf(ties);
