@@ -378,6 +378,22 @@ class InterfaceSettingsTest {
         assertThat(guest.counters().throttled()).isPositive();
     }
 
+    /** Each buffer that the guest posts is a try. */
+    @Test
+    void aFrameThatWaitsForBuffersIsChargedOnce() throws Exception {
+        start(NetOptions.usual(), "rate-to-guest", "1,10000000").connect(); // after 131072 bytes, nothing for days
+        byte[] frame = PlainFrames.finished(new byte[60_000], 0);
+        guest.link().put(frame, frame);
+        for (int i = 1; i < 15; i++) {
+            int posted = i;
+            guest.post(1);
+            Await.until(() -> guest.reqEvent(1) == posted + 1, () -> "a look at buffer " + posted);
+        }
+        guest.post(16);
+        assertThat(guest.receive(30)).hasSize(30);
+        assertThat(guest.counters().throttled()).isZero();
+    }
+
     /** The way from the guest waits for days; each wait of the other way is one of its own, and not as long. */
     @Test
     void aRateOneWayHoldsNothingUpTheOther() throws Exception {
