@@ -2,6 +2,7 @@
 # shellcheck shell=bash
 
 images=/run/images
+consoles=/out/consoles # in it guest-NAME.log
 
 ok() {
     verdict ok "$1"
@@ -121,8 +122,8 @@ guest_prepare() {
     chmod 755 "$dir/init"
     cp /source/rig/guest/lib.sh /source/rig/guest/dhcp "$dir/rig/"
     cat >"$dir/rig/script"
-    # The kernel unpacks archives that follow one another.
-    (cd "$dir" && find . -print0 | cpio --quiet -0 -o -H newc) | cat /guest/initramfs.cpio - >"$dir.initrd"
+    # The kernel unpacks archives that follow one another. Without a size, cpio writes 512 bytes at a time.
+    (cd "$dir" && find . -print0 | cpio --quiet -0 -o -H newc --io-size=65536) | cat /guest/initramfs.cpio - >"$dir.initrd"
     rm -rf "$dir"
     cat >"$dir.cfg" <<END
 name="$name"
@@ -143,7 +144,7 @@ END
 
 # guest_create NAME: xl create, as its user would; its words go to $logs/NAME.xl.
 guest_create() {
-    rm -f "$(console "$1")"
+    rm -f "$consoles/guest-$1.log"
     timeout 100 xl create "/run/guests/$1.cfg" </dev/null >"$logs/$1.xl" 2>&1
 }
 
@@ -155,19 +156,15 @@ guest_start() {
     note "guest $1 is created"
 }
 
-console() {
-    echo "/out/consoles/guest-$1.log"
-}
-
-# Guests say "RIG ..." on their console, see guest/lib.sh.
+# Guests say "RIG ..." on their console, see guest/lib.sh. One process, for it is asked again and again beside the guest.
 guest_said() {
-    tr -d '\r' <"$(console "$1")" 2>/dev/null | grep -q "^RIG $2"
+    grep -q -s "^RIG $2" "$consoles/guest-$1.log"
 }
 
 # guest_awaits NAME TEXT SECONDS: waits until the guest has said it.
 guest_awaits() {
     until_true "$3" guest_said "$1" "$2" && return
-    tr -d '\r' <"$(console "$1")" | tail -n 20
+    tr -d '\r' <"$consoles/guest-$1.log" | tail -n 20
     give_up "guest $1 did not say '$2' within $3 s"
 }
 
@@ -185,9 +182,9 @@ guest_end() {
             'RIG FAIL '*) fail "${line#RIG FAIL }" ;;
             'RIG end') done=yes ;;
         esac
-    done < <(tr -d '\r' <"$(console "$1")")
+    done < <(tr -d '\r' <"$consoles/guest-$1.log")
     if [ -z "$done" ]; then
-        tr -d '\r' <"$(console "$1")" | tail -n 20
+        tr -d '\r' <"$consoles/guest-$1.log" | tail -n 20
         fail "guest $1 did not reach the end of its script"
     fi
 }
