@@ -220,9 +220,8 @@ final class BackendDevice implements Control.Work {
         if (look.own() != XenbusState.CLOSED) {
             saidClosed = false;
         } else if (look.online() && !saidClosed) {
-            // So libxl ends a device of QEMU's, the kind qdisk, whose guest is paused or shut down, and says no more
-            // than
-            // this; with online = 0 a process after this one knows too (libxl_device.c, device_qemu_timeout).
+            // So libxl ends a device of QEMU's, the kind qdisk, whose guest does not run, and leaves online as it was
+            // (libxl_device.c, device_qemu_timeout). Written there, a process after this one knows it too.
             directory.sayOffline();
             look = directory.look();
         }
