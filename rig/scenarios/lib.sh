@@ -130,7 +130,7 @@ name="$name"
 type="$type"
 kernel="/guest/vmlinux"
 ramdisk="$dir.initrd"
-extra="console=hvc0 quiet panic=1"
+extra="console=hvc0 quiet panic=1 mitigations=off"
 memory=${guest_memory:-512}
 vcpus=${guest_vcpus:-1}
 cpus="$processor"
