@@ -112,6 +112,27 @@ serves() {
     wget -q -O /tmp/www/file "$1" && httpd -p 80 -h /tmp/www
 }
 
+# takes_address INTERFACE MAC
+takes_address() {
+    ip link set "$1" down && ip link set "$1" address "$2" && ip link set "$1" up
+}
+
+# is_held INTERFACE MAC NET NET6 OWN OTHER: checks that an interface with that address reaches NET.1 and NET6:1 (such as 10.9.0.1 and
+# fd09::1) from OWN there, and neither from OTHER nor with another MAC address. It keeps the addresses of IPv4.
+is_held() {
+    for held_address in "$3.$5/24" "$3.$6/24" "$4:$5/64" "$4:$6/64"; do
+        ip addr add "$held_address" dev "$1"
+    done
+    check "it sends from the address that xl was told" until_true 5 ping -c 1 -W 2 -I "$3.$5" "$3.1"
+    check "and from that of IPv6" until_true 10 ping -6 -c 1 -W 2 -I "$4:$5" "$4:1"
+    refuses "from no other" ping -c 2 -W 1 -I "$3.$6" "$3.1"
+    refuses "nor over IPv6" ping -6 -c 2 -W 1 -I "$4:$6" "$4:1"
+    takes_address "$1" "${2%??}99"
+    refuses "nor with another MAC address" ping -c 2 -W 1 -I "$3.$5" "$3.1"
+    takes_address "$1" "$2"
+    check "with its own it goes on" until_true 5 ping -c 1 -W 2 -I "$3.$5" "$3.1"
+}
+
 interface_is_gone() {
     ! test -d "/sys/class/net/$1"
 }

@@ -96,7 +96,7 @@ class DriverDomainTest {
         await(() -> state().equals("gone"), "the directory to go");
     }
 
-    /** So libxl ends a disk of the kind qdisk whose guest has shut down; {@code online} stays as it was. */
+    /** So libxl ends a disk of the kind qdisk whose guest does not run and has not closed it, as at {@code xl destroy}; {@code online} stays as it was. */
     @Test
     void takesASixOfTheToolstackForTheEnd() throws Exception {
         StorePath frontend = toolstack.attach(DEVICE);
