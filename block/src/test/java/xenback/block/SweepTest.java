@@ -117,7 +117,8 @@ class SweepTest {
             String armed = i + 1 + " after " + i;
             Await.until(() -> unmasked.contains(armed), () -> armed + ", unmasked were " + unmasked);
         }
-        assertThat(unmasked).isSubsetOf("1 after 0", "2 after 1", "3 after 2", "4 after 3");
+        // The look at the ring that every connection begins with may end when the first request is there already.
+        assertThat(unmasked).isSubsetOf("1 after 0", "1 after 1", "2 after 1", "3 after 2", "4 after 3");
     }
 
     @Test
